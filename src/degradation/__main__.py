@@ -1,0 +1,5 @@
+"""`python -m degradation`."""
+
+from degradation.train import main
+
+main()

@@ -1,0 +1,3 @@
+"""From records to statistics, claims, figures and reports; reads records alone and needs neither
+torch nor wandb.
+"""

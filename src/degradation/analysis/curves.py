@@ -1,0 +1,96 @@
+"""The runs of a study as the analysis sees them, wherever they come from (`sources`)."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from degradation import records
+from degradation.analysis.estimands import ERRORS, KINDS, Metric
+
+DIVERGED_ERROR_PCT = 90.0
+"""What a diverged run counts as: chance for ten classes."""
+
+
+class StudyError(ValueError):
+    """Runs that cannot be judged together; the message names the file and what was found."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    iterations: list[int]
+    values: list[float]
+
+
+@dataclass(frozen=True)
+class RunCurves:
+    """One run."""
+
+    name: str
+    arm: str
+    """`plain-56`; with overrides `plain-56-lr0.01`, which is another arm."""
+    kind: str
+    depth: int
+    seed: int
+    status: str
+    """`finished`, `diverged` or `unfinished`."""
+    iterations: int
+    """The full length that was asked for."""
+    last: dict[str, float]
+    """The last iterate's numbers, and the counts where they are known."""
+    curves: dict[str, Curve]
+    wall_s: float | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status != "unfinished"
+
+    def value(self, metric: Metric) -> float | None:
+        """None where it was not measured; a diverged run has 90 % error, a curve never down takes
+        the full length.
+        """
+        if metric.reaches_pct is not None:
+            return self._first_at(metric.name, metric.reaches_pct)
+        if metric.name in ERRORS and self.status == records.DIVERGED:
+            return DIVERGED_ERROR_PCT
+        return self.last.get(metric.name)
+
+    def is_censored(self, metric: Metric) -> bool:
+        """Whether the curve never comes down to the metric's level."""
+        if metric.reaches_pct is None or metric.name not in self.curves:
+            return False
+        return not any(value <= metric.reaches_pct for value in self.curves[metric.name].values)
+
+    def _first_at(self, name: str, level: float) -> float | None:
+        if name not in self.curves:
+            return float(self.iterations) if self.status == records.DIVERGED else None
+        curve = self.curves[name]
+        reached = (
+            i for i, value in zip(curve.iterations, curve.values, strict=True) if value <= level
+        )
+        return float(next(reached, self.iterations))
+
+
+@dataclass(frozen=True)
+class Study:
+    """Runs that may be pooled: one preset, one data set, one precision. None where a CSV does not
+    say.
+    """
+
+    source: Path
+    runs: list[RunCurves]
+    experiment: str | None = None
+    preset: str | None = None
+    data: str | None = None
+    precision: str | None = None
+
+    def ended(self, arm: str) -> list[RunCurves]:
+        """The arm's finished and diverged runs."""
+        return [run for run in self.runs if run.arm == arm and run.has_ended]
+
+    @property
+    def arms(self) -> list[str]:
+        """Plain first, by depth, then by name."""
+        keys = {run.arm: (KINDS.index(run.kind), run.depth, run.arm) for run in self.runs}
+        return sorted(keys, key=lambda arm: keys[arm])

@@ -1,0 +1,257 @@
+"""Figures from records alone, for print and for the colour-blind; redrawing gives the same bytes.
+
+A depth has one shade of viridis and one marker in all figures; training is dashed and test solid,
+as in the paper. Nothing rests on colour alone.
+"""
+
+import math
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
+from numpy.typing import NDArray
+
+from degradation.analysis.curves import DIVERGED_ERROR_PCT, RunCurves, Study
+from degradation.analysis.estimands import KINDS, Metric
+from degradation.analysis.statistics import mean_interval
+from degradation.records import DIVERGED
+
+CONFIDENCE = 0.95
+TRAIN_CURVES = ("eval/train_subset_error_pct", "eval/train_error_pct", "train/error_pct")
+TEST_CURVES = ("test/error_pct", "test/subset_error_pct")
+FINAL = {"training": Metric("eval/train_error_pct"), "test": Metric("test/error_pct")}
+LINES = {"training": (0, (4, 1.6)), "test": "solid"}
+MARKERS = {18: "o", 20: "o", 32: "s", 34: "s", 44: "^", 56: "D", 110: "v", 1202: "P"}
+KIND_STYLE = {"plain": ("#D55E00", "s"), "residual": ("#0072B2", "o")}  # Okabe and Ito (2008)
+CHANCE = "#8a8a8a"
+LOG_BELOW_PCT = 5.0
+"""A logarithmic error axis once a mean final error is below this: the curves span decades."""
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.titlesize": 12,
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#4a4a4a",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "legend.handlelength": 2.6,
+    "svg.hashsalt": "degradation",
+    "svg.fonttype": "path",
+}
+
+
+def draw(study: Study, folder: Path) -> list[Path]:
+    """Both figures as PNG and SVG; their paths. Nothing is drawn for what was not measured."""
+    with mpl.rc_context(STYLE):
+        return [
+            *_save(_error_curves(study), folder / "curves"),
+            *_save(_final_error(study), folder / "final_error"),
+        ]
+
+
+def colour(depth: int) -> tuple[float, float, float, float]:
+    """From dark at 18 layers to light green at 110, even steps for even factors in depth."""
+    share = math.log(depth / 18) / math.log(110 / 18)
+    red, green, blue, alpha = mpl.colormaps["viridis"](0.82 * min(max(share, 0.0), 1.1))
+    return red, green, blue, alpha
+
+
+def data_name(study: Study) -> str:
+    """The data set's name, with the warning that `shapes` needs wherever it stands."""
+    if study.data == "shapes":
+        return "shapes (procedural, not CIFAR-10)"
+    return {"cifar10": "CIFAR-10"}.get(study.data or "", study.data or "data set not stated")
+
+
+def seeds_text(study: Study) -> str:
+    """For example `n = 3 seeds`, or `n = 2 to 3 seeds` where the arms differ."""
+    counts = sorted({len(study.ended(arm)) for arm in study.arms})
+    span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return f"n = {span} seed{'' if span == '1' else 's'}"
+
+
+def _arms(study: Study, kind: str) -> dict[int, list[RunCurves]]:
+    """Ended runs by depth; arms with overrides stay out."""
+    depths = sorted({run.depth for run in study.runs if run.kind == kind})
+    arms = {depth: study.ended(f"{kind}-{depth}") for depth in depths}
+    return {depth: runs for depth, runs in arms.items() if runs}
+
+
+def _error_curves(study: Study) -> Figure:
+    """Two panels, plain and residual: mean over seeds, band from the best to the worst seed."""
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    panels = figure.subplots(1, 2, sharex=True, sharey=True)
+    keys = {"training": _densest(study, TRAIN_CURVES), "test": _densest(study, TEST_CURVES)}
+    for axes, kind in zip(panels, KINDS, strict=True):
+        for milestone in _milestones(study):
+            axes.axvline(milestone, color="#c4c4c4", linewidth=0.9, linestyle=(0, (1, 2)))
+        for index, (depth, runs) in enumerate(_arms(study, kind).items()):
+            for split, key in keys.items():
+                _mean_curve(
+                    axes, depth, [run for run in runs if key in run.curves], key, split, index
+                )
+        axes.set_title(kind.capitalize())
+        axes.set_xlabel("iteration")
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+    _error_axis(panels[0], study)
+    label = "running, augmented" if keys["training"] == "train/error_pct" else "clean"
+    depths = sorted({depth for kind in KINDS for depth in _arms(study, kind)})
+    handles = [_handle(colour(d), "solid", MARKERS.get(d, "X"), f"{d} layers") for d in depths]
+    handles += [_handle("#4a4a4a", LINES["training"], "", f"training ({label})")]
+    handles += [_handle("#4a4a4a", LINES["test"], "", "test")]
+    figure.legend(handles=handles, loc="outside right center")
+    _title(figure, study, "Error curves", "mean over seeds, band from the best seed to the worst")
+    return figure
+
+
+def _mean_curve(
+    axes: Axes, depth: int, runs: list[RunCurves], key: str, split: str, index: int
+) -> None:
+    if not runs:
+        return
+    grid = max((run.curves[key].iterations for run in runs), key=len)
+    errors = np.array([_on_grid(run, key, grid) for run in runs])  # (seeds, points)
+    if axes.get_yscale() == "log":
+        errors = np.maximum(errors, 0.01)
+    every = max(1, len(grid) // 6)
+    axes.plot(
+        grid, errors.mean(axis=0), color=colour(depth), linestyle=LINES[split],
+        linewidth=1.9 if split == "test" else 1.5,
+        marker=MARKERS.get(depth, "X"), markersize=5, markeredgewidth=1.2,
+        markerfacecolor=colour(depth) if split == "test" else "white",
+        markevery=((index * every) // 4 + (every // 2 if split == "test" else 0), every),
+    )  # fmt: skip
+    if len(runs) > 1:
+        axes.fill_between(
+            grid,
+            errors.min(axis=0),
+            errors.max(axis=0),
+            color=colour(depth),
+            alpha=0.13,
+            linewidth=0,
+        )
+
+
+def _on_grid(run: RunCurves, key: str, grid: list[int]) -> NDArray[np.float64]:
+    """A run's curve on a common grid; a diverged run goes on at 90 %."""
+    curve = run.curves[key]
+    after = DIVERGED_ERROR_PCT if run.status == DIVERGED else curve.values[-1]
+    return np.interp(grid, curve.iterations, curve.values, right=after)
+
+
+def _densest(study: Study, keys: tuple[str, ...]) -> str:
+    """The measurement with the most points, since one evaluation at the end makes no curve."""
+    longest = {
+        key: max(
+            (len(run.curves[key].values) for run in study.runs if key in run.curves), default=0
+        )
+        for key in keys
+    }
+    clean = [key for key in keys if key != "train/error_pct"]
+    several = [key for key in clean if longest[key] > 1]
+    return max(several or keys, key=lambda key: longest[key])
+
+
+def _milestones(study: Study) -> list[int]:
+    """Where the learning rate drops, if all runs agree on it."""
+    found = {tuple(run.config.get("schedule", {}).get("milestones", ())) for run in study.runs}
+    return list(found.pop()) if len(found) == 1 else []
+
+
+def _error_axis(axes: Axes, study: Study) -> None:
+    finals = [
+        float(np.mean(values))
+        for kind in KINDS
+        for runs in _arms(study, kind).values()
+        for metric in FINAL.values()
+        if (values := [value for run in runs if (value := run.value(metric)) is not None])
+    ]
+    axes.set_ylabel("error in %")
+    if finals and min(finals) < LOG_BELOW_PCT:
+        axes.set_yscale("log")
+        axes.set_ylim(max(0.01, 0.7 * min(finals)), 100)
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_major_locator(FixedLocator([0.01, 0.1, 1, 2, 5, 10, 20, 50, 100]))
+    else:
+        axes.set_ylim(0, 100)
+
+
+def _final_error(study: Study) -> Figure:
+    """Error of the last iterate against depth, each seed a dot, with Student's intervals."""
+    figure = Figure(figsize=(6.8, 4.6), layout="constrained")
+    axes = figure.subplots()
+    axes.axhline(DIVERGED_ERROR_PCT, color=CHANCE, linewidth=1, linestyle=(0, (1, 2)))
+    handles = []
+    for kind, side in zip(KINDS, (-1, 1), strict=True):
+        for split, metric in FINAL.items():
+            dodge = 1.012 ** (side * (1 if split == "test" else 2.6))
+            _final_line(axes, _arms(study, kind), kind, split, metric, dodge)
+            tint, marker = KIND_STYLE[kind]
+            handles.append(_handle(tint, LINES[split], marker, f"{kind}, {split}", split == "test"))
+    depths = sorted({depth for kind in KINDS for depth in _arms(study, kind)})
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator(depths))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter("{x:.0f}")
+    axes.set_xlabel("depth (weighted layers)")
+    _error_axis(axes, study)
+    axes.text(0.99, DIVERGED_ERROR_PCT, "chance", color="#5f5f5f", fontsize=9,
+              ha="right", va="bottom", transform=axes.get_yaxis_transform())  # fmt: skip
+    figure.legend(handles=handles, loc="outside right center")
+    _title(figure, study, "Error of the last iterate", f"mean and {CONFIDENCE:.0%} interval")
+    return figure
+
+
+def _final_line(
+    axes: Axes,
+    arms: dict[int, list[RunCurves]],
+    kind: str,
+    split: str,
+    metric: Metric,
+    dodge: float,
+) -> None:
+    tint, marker = KIND_STYLE[kind]
+    points = []
+    for depth, runs in arms.items():
+        values = [value for run in runs if (value := run.value(metric)) is not None]
+        if not values:
+            continue
+        points.append((depth * dodge, float(np.mean(values))))
+        axes.plot([depth * dodge] * len(values), values, ".", color=tint, alpha=0.35, markersize=5)
+        if interval := mean_interval(values, CONFIDENCE):
+            axes.vlines(depth * dodge, *interval, color=tint, linewidth=1.6)
+    axes.plot(
+        [x for x, _ in points], [y for _, y in points], color=tint, linestyle=LINES[split],
+        marker=marker, markersize=6.5, linewidth=1.6,
+        markerfacecolor=tint if split == "test" else "white", markeredgewidth=1.4,
+    )  # fmt: skip
+
+
+def _handle(tint: object, line: object, marker: str, label: str, filled: bool = True) -> Line2D:
+    face = tint if filled else "white"
+    return Line2D(
+        [], [], color=tint, linestyle=line, marker=marker, label=label, linewidth=1.7,  # type: ignore[arg-type]
+        markerfacecolor=face, markeredgewidth=1.4, markersize=6,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def _title(figure: Figure, study: Study, what: str, how: str) -> None:
+    preset = f", preset {study.preset}" if study.preset else ""
+    head = f"{what} on {data_name(study)}{preset}"
+    figure.suptitle(f"{head}\n{seeds_text(study)}; {how}", fontsize=10, color="#333333")
+
+
+def _save(figure: Figure, stem: Path) -> list[Path]:
+    png, svg = stem.with_suffix(".png"), stem.with_suffix(".svg")
+    figure.savefig(png, dpi=200, metadata={"Software": None})
+    figure.savefig(svg, metadata={"Date": None})
+    return [png, svg]

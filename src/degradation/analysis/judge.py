@@ -1,0 +1,230 @@
+"""From claims and runs to verdicts: SUPPORTED, REFUTED or INCONCLUSIVE, always with n and the
+interval.
+
+The null hypothesis of a superiority claim is `estimand <= margin`, of a non-inferiority claim
+`estimand >= margin`; the contrary hypothesis is tested with the same rigour. Both families of
+one-sided p-values are corrected by Holm over all statistical claims the file has for the preset -
+also those that cannot be tested, so that no answer depends on which arms are missing. REFUTED means
+that the claim as written, with its margin, is false.
+"""
+
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from degradation.analysis import statistics
+from degradation.analysis.claims import EXACT, NON_INFERIORITY, Claim, Claims, ClaimsError
+from degradation.analysis.curves import RunCurves, Study
+from degradation.analysis.estimands import Estimand, Metric
+from degradation.records import DIVERGED, write_json
+
+SUPPORTED, REFUTED, INCONCLUSIVE, NOT_JUDGED = "SUPPORTED", "REFUTED", "INCONCLUSIVE", "NOT JUDGED"
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer to one claim for one study; numbers are None where they cannot be computed."""
+
+    id: str
+    sentence: str
+    type: str
+    estimand: str
+    margin: float
+    answer: str
+    reason: str
+    """Why there is no answer, or what to know beside it; empty where there is nothing."""
+    estimate: float | None = None
+    interval: tuple[float, float] | None = None
+    """Two-sided, of this claim alone."""
+    n: dict[str, int] = field(default_factory=dict)
+    """Ended runs by arm."""
+    diverged: dict[str, int] = field(default_factory=dict)
+    """Of these, how many diverged and count as 90 % error."""
+    censored: dict[str, int] = field(default_factory=dict)
+    """Of these, how many never reached the level of an `iterations_to` and count as the full
+    length.
+    """
+    p_holm: float | None = None
+    p_contrary_holm: float | None = None
+    p_permutation: float | None = None
+    """Uncorrected; of the claim, or of the contrary where the estimate is on that side."""
+    power: dict[int, float] = field(default_factory=dict)
+    """As written in the claims file: seeds -> expected probability of SUPPORTED."""
+    source: str = ""
+    paper: str = ""
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """What the arms say about one statistical claim, before Holm."""
+
+    verdict: Verdict
+    """So far without an answer; a `reason` says why there is no test."""
+    values: dict[str, list[float]]
+    """Contributions to the estimand by arm, coefficients included."""
+    p: float = 1.0
+    p_contrary: float = 1.0
+
+
+def judge(claims: Claims, preset: str, study: Study) -> list[Verdict]:
+    """One verdict a claim, in the file's order.
+
+    Raises ClaimsError where the study is not of the preset and data set that the claims are for.
+    """
+    for key, found, needed in (
+        ("preset", study.preset, preset),
+        ("data set", study.data, claims.data),
+    ):
+        if found not in (None, needed):
+            raise ClaimsError(
+                f"{study.source}: {key} {found!r}, but {claims.path} judges {needed!r} here"
+            )
+    chosen = claims.for_preset(preset)
+    tested = [claim for claim in chosen if claim.type != EXACT]
+    evidence = [_evidence(claim, preset, study, claims.level) for claim in tested]
+    p = statistics.holm([item.p for item in evidence])
+    p_contrary = statistics.holm([item.p_contrary for item in evidence])
+    verdicts = {
+        claim.id: _answer(claim, evidence[i], (p[i], p_contrary[i]), claims.level)
+        for i, claim in enumerate(tested)
+    }
+    return [verdicts.get(claim.id) or _exact(claim, preset, study) for claim in chosen]
+
+
+def _evidence(claim: Claim, preset: str, study: Study, level: float) -> _Evidence:
+    (estimand,) = claim.estimands
+    ended = {arm: study.ended(arm) for arm in estimand.arms}
+    values = {arm: _values(runs, estimand.arms[arm]) for arm, runs in ended.items()}
+    reached = {
+        arm: sum(any(map(run.is_censored, estimand.arms[arm])) for run in runs)
+        for arm, runs in ended.items()
+    }
+    diverged = {arm: sum(run.status == DIVERGED for run in runs) for arm, runs in ended.items()}
+    verdict = replace(
+        _unanswered(claim, preset),
+        reason=_why_no_test(estimand, ended, values),
+        n={arm: len(found) for arm, found in values.items()},
+        diverged={arm: count for arm, count in diverged.items() if count},
+        censored={arm: count for arm, count in reached.items() if count},
+    )
+    if all(values.values()):
+        estimate = sum(sum(found) / len(found) for found in values.values())
+        verdict = replace(verdict, estimate=estimate)
+    if verdict.reason:
+        return _Evidence(verdict, values)
+    fit = statistics.welch(list(values.values()))
+    if not fit.se:
+        reason = "all seeds of each arm agree exactly: no test"
+        return _Evidence(replace(verdict, reason=reason), values)
+    verdict = replace(verdict, interval=fit.interval(1 - 2 * level))
+    above, below = fit.p_above(verdict.margin), fit.p_below(verdict.margin)
+    p, contrary = (below, above) if claim.type == NON_INFERIORITY else (above, below)
+    return _Evidence(verdict, values, p, contrary)
+
+
+def _unanswered(claim: Claim, preset: str) -> Verdict:
+    return Verdict(
+        claim.id, claim.sentence, claim.type,
+        " and ".join(estimand.text for estimand in claim.estimands), claim.margin[preset],
+        INCONCLUSIVE, "",
+        power=claim.power.get(preset, {}), source=claim.source, paper=claim.paper,
+    )  # fmt: skip
+
+
+def _values(runs: list[RunCurves], weights: dict[Metric, float]) -> list[float]:
+    """Each run's contribution to the estimand; runs without the number are left out."""
+    totals = []
+    for run in runs:
+        parts = [(weight, run.value(metric)) for metric, weight in weights.items()]
+        if all(value is not None for _, value in parts):
+            totals.append(sum(weight * value for weight, value in parts if value is not None))
+    return totals
+
+
+def _why_no_test(
+    estimand: Estimand, ended: dict[str, list[RunCurves]], values: dict[str, list[float]]
+) -> str:
+    for arm, found in values.items():
+        if not ended[arm]:
+            return f"arm {arm} has no finished run"
+        if not found:
+            return f"no run of arm {arm} has {', '.join(sorted(map(str, estimand.arms[arm])))}"
+    few = min(values, key=lambda arm: len(values[arm]))
+    return "" if len(values[few]) > 1 else f"arm {few} has one run; a test needs two"
+
+
+def _answer(claim: Claim, item: _Evidence, p: tuple[float, float], level: float) -> Verdict:
+    """`p`: of the claim and of its contrary, after Holm.
+
+    From `MIN_SEEDS_PERMUTATION` seeds an arm on, a claim with a permutation test needs both tests.
+    """
+    if item.verdict.reason:
+        return item.verdict
+    answer = SUPPORTED if p[0] <= level else REFUTED if p[1] <= level else INCONCLUSIVE
+    verdict = replace(item.verdict, answer=answer, p_holm=p[0], p_contrary_holm=p[1])
+    if not claim.permutation:
+        return verdict
+    first, second = item.values.values()
+    p_values = statistics.permutation(first, [-value for value in second], verdict.margin)
+    if p_values is None:
+        least = statistics.MIN_SEEDS_PERMUTATION
+        few = min(len(first), len(second)) < least
+        reason = f"no permutation test below {least} seeds an arm" if few else ""
+        return replace(verdict, reason=reason)
+    verdict = replace(verdict, p_permutation=min(p_values))
+    if min(p_values) > level and answer != INCONCLUSIVE:
+        reason = f"{answer} by Welch's test, but not by the permutation test"
+        return replace(verdict, answer=INCONCLUSIVE, reason=reason)
+    return verdict
+
+
+def _exact(claim: Claim, preset: str, study: Study) -> Verdict:
+    """Every run of every arm must have the same count, and every estimand the value."""
+    target = claim.margin[preset]
+    ended = {arm: study.ended(arm) for estimand in claim.estimands for arm in estimand.arms}
+    outcomes = [_exact_outcome(estimand, target, ended) for estimand in claim.estimands]
+    n = {arm: len(runs) for arm, runs in ended.items()}
+    verdict = replace(_unanswered(claim, preset), n=n)
+    for answer in (REFUTED, INCONCLUSIVE, NOT_JUDGED):
+        reasons = [reason for found, reason in outcomes if found == answer]
+        if reasons:
+            return replace(verdict, answer=answer, reason="; ".join(dict.fromkeys(reasons)))
+    return replace(verdict, answer=SUPPORTED, estimate=target)
+
+
+def _exact_outcome(
+    estimand: Estimand, target: float, ended: dict[str, list[RunCurves]]
+) -> tuple[str, str]:
+    """Answer and reason for one of an exact claim's estimands."""
+    total = 0.0
+    for arm, weights in estimand.arms.items():
+        counts = set(_values(ended[arm], weights))
+        if not ended[arm]:
+            return INCONCLUSIVE, f"arm {arm} has no finished run"
+        if not counts:
+            return NOT_JUDGED, "the curves come without counts"
+        if len(counts) > 1:
+            return REFUTED, f"runs of arm {arm} differ among themselves"
+        total += counts.pop()
+    return (SUPPORTED, "") if total == target else (REFUTED, f"{estimand.text} is {total:g}")
+
+
+def write_verdict(
+    path: Path, claims: Claims, preset: str, study: Study, verdicts: list[Verdict]
+) -> None:
+    """`verdict.json`: the answers, and what they were made from."""
+    content: dict[str, Any] = {
+        "schema": SCHEMA,
+        "experiment": claims.experiment,
+        "preset": preset,
+        "data": claims.data,
+        "precision": study.precision,
+        "claims_file": claims.path.as_posix(),
+        "level": claims.level,
+        "confidence": 1 - 2 * claims.level,
+        "seeds": {arm: sorted(run.seed for run in study.ended(arm)) for arm in study.arms},
+        "unfinished": [run.name for run in study.runs if not run.has_ended],
+        "claims": [asdict(verdict) for verdict in verdicts],
+    }
+    write_json(path, content)

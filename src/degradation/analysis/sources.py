@@ -1,0 +1,191 @@
+"""Reads the runs of a study from our records, or from anyone's CSV file.
+
+CSV: columns `kind`, `depth`, `seed`, `iteration` and any of `train_error_pct` (clean training
+error: eval mode, no augmentation), `test_error_pct`, `train_running_error_pct` (running,
+augmented); errors in percent. An empty cell was not measured; `nan` or `inf` says that the run
+diverged. The last value of each column counts as the run's result.
+"""
+
+import csv
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from degradation import records
+from degradation.analysis.curves import Curve, RunCurves, Study, StudyError
+from degradation.analysis.estimands import COUNTS, ERRORS, KINDS
+
+CSV_COLUMNS = {
+    "train_error_pct": "eval/train_error_pct",
+    "test_error_pct": "test/error_pct",
+    "train_running_error_pct": "train/error_pct",
+}
+_CSV_KEYS = ("kind", "depth", "seed", "iteration")
+_NOT_IDENTITY = ("seed", "hardware", "tracking", "output_root")
+
+
+def read(path: Path) -> Study:
+    """A study folder, a folder of run directories or a CSV file. Raises StudyError or RecordError,
+    naming the file.
+    """
+    if path.is_dir():
+        return read_records(path)
+    if path.suffix.lower() == ".csv" and path.is_file():
+        return read_csv(path)
+    raise StudyError(f"{path}: accepted: a folder of run directories, or a CSV file")
+
+
+def read_records(path: Path) -> Study:
+    """Never pools runs of different presets, data sets, precisions or, in an arm, configs."""
+    found = records.read_study(path) or [
+        records.read_run(p.parent) for p in sorted(path.glob(f"*/{records.CONFIG}"))
+    ]
+    if not found:
+        raise StudyError(
+            f"{path}: no runs here; accepted: a folder with runs/<run>/{records.CONFIG} "
+            f"or <run>/{records.CONFIG} in it"
+        )
+    runs = [_from_record(run, path) for run in found]
+    # An arm with overrides is in no claim and is pooled with nothing, so it may differ.
+    pooled = [run for run in runs if run.arm == f"{run.kind}-{run.depth}"] or runs
+    identity = {
+        key: _the_one(path, key, {str(_get(run.config, key, path, run.name)) for run in pooled})
+        for key in ("experiment", "preset", "data.name", "trainer.precision")
+    }
+    _refuse_mixed_arms(path, runs)
+    runs.sort(key=lambda run: (KINDS.index(run.kind), run.depth, run.arm, run.seed))
+    return Study(
+        path,
+        runs,
+        identity["experiment"],
+        identity["preset"],
+        identity["data.name"],
+        identity["trainer.precision"],
+    )
+
+
+def _from_record(run: records.Run, path: Path) -> RunCurves:
+    config = run.config
+    kind, depth, seed, iterations = (
+        _get(config, key, path, run.name)
+        for key in ("model.kind", "model.depth", "seed", "schedule.iterations")
+    )
+    is_named_so = run.arm == f"{kind}-{depth}" or run.arm.startswith(f"{kind}-{depth}-")
+    if kind not in KINDS or not is_named_so or run.name != f"{run.arm}-s{seed}":
+        raise StudyError(
+            f"{path}: run directory {run.name} holds the config of {kind}-{depth}-s{seed}"
+        )
+    summary = run.summary or {}
+    numbers = {**summary.get("last", {}), **{key: summary[key] for key in COUNTS if key in summary}}
+    curves = {key: Curve(*run.curve(key)) for key in ERRORS if any(key in row for row in run.rows)}
+    last = {key: float(value) for key, value in numbers.items() if value is not None}
+    return RunCurves(
+        run.name, run.arm, kind, depth, seed, run.status, iterations, last, curves,
+        summary.get("wall_s"), config, run.environment,
+    )  # fmt: skip
+
+
+def _get(config: dict[str, Any], key: str, path: Path, run_name: str) -> Any:
+    value: Any = config
+    for part in key.split("."):
+        if not isinstance(value, dict) or part not in value:
+            raise StudyError(f"{path}: {run_name}/{records.CONFIG}: key {key} is missing")
+        value = value[part]
+    return value
+
+
+def _the_one(path: Path, key: str, values: set[str]) -> str:
+    if len(values) > 1:
+        raise StudyError(
+            f"{path}: runs of different {key} are never pooled; found {', '.join(sorted(values))}"
+        )
+    return values.pop()
+
+
+def _refuse_mixed_arms(path: Path, runs: Iterable[RunCurves]) -> None:
+    first: dict[str, RunCurves] = {}
+    for run in runs:
+        other = first.setdefault(run.arm, run)
+        for key in run.config.keys() | other.config.keys():
+            if key not in _NOT_IDENTITY and run.config.get(key) != other.config.get(key):
+                raise StudyError(
+                    f"{path}: {other.name} and {run.name} are one arm, "
+                    f"but differ in their config's {key!r}"
+                )
+
+
+def read_csv(path: Path) -> Study:
+    """Anyone's curves: data set and preset are the caller's word. All runs must be of one length,
+    diverged ones aside.
+    """
+    points: defaultdict[tuple[str, int, int], dict[int, dict[str, float]]] = defaultdict(dict)
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        columns = tuple(reader.fieldnames or ())
+        if not set(_CSV_KEYS) <= set(columns) or not set(columns) & set(CSV_COLUMNS):
+            accepted = f"{', '.join(_CSV_KEYS)} and any of {', '.join(CSV_COLUMNS)}"
+            raise StudyError(
+                f"{path}: columns {', '.join(columns) or 'none'}; accepted: {accepted}"
+            )
+        for number, row in enumerate(reader, 2):
+            run, iteration, errors = _csv_row(row, f"{path}: line {number}")
+            if iteration in points[run]:
+                raise StudyError(
+                    f"{path}: line {number}: iteration {iteration} of "
+                    f"{run[0]}-{run[1]} seed {run[2]} for the second time"
+                )
+            points[run][iteration] = errors
+    if not points:
+        raise StudyError(f"{path}: no line below the heading")
+    length = max(iteration for rows in points.values() for iteration in rows)
+    return Study(path, [_from_csv(path, run, rows, length) for run, rows in sorted(points.items())])
+
+
+def _csv_row(row: dict[str, str], where: str) -> tuple[tuple[str, int, int], int, dict[str, float]]:
+    try:
+        depth, seed, iteration = (int(row[key]) for key in _CSV_KEYS[1:])
+        errors = {
+            key: float(row[column])
+            for column, key in CSV_COLUMNS.items()
+            if (row.get(column) or "").strip()
+        }
+    except (ValueError, TypeError) as error:
+        raise StudyError(
+            f"{where}: {error}; accepted: whole numbers for depth, seed, iteration, and numbers"
+        ) from None
+    kind = (row["kind"] or "").strip()
+    if kind not in KINDS:
+        raise StudyError(f"{where}: kind {kind!r}; accepted: {', '.join(KINDS)}")
+    if any(math.isfinite(error) and not 0 <= error <= 100 for error in errors.values()):
+        raise StudyError(
+            f"{where}: errors {sorted(errors.values())}; "
+            "accepted: percent, 0 to 100, or nan where the run diverged"
+        )
+    return (kind, depth, seed), iteration, errors
+
+
+def _from_csv(
+    path: Path, run: tuple[str, int, int], rows: dict[int, dict[str, float]], length: int
+) -> RunCurves:
+    kind, depth, seed = run
+    diverged = any(
+        not math.isfinite(error) for errors in rows.values() for error in errors.values()
+    )
+    if max(rows) != length and not diverged:
+        raise StudyError(
+            f"{path}: {kind}-{depth} seed {seed} ends at iteration {max(rows)}, "
+            f"others at {length}; runs of different lengths are not compared"
+        )
+    curves = {}
+    for key in CSV_COLUMNS.values():
+        points = {
+            i: rows[i][key] for i in sorted(rows) if math.isfinite(rows[i].get(key, math.nan))
+        }
+        if points:
+            curves[key] = Curve(list(points), list(points.values()))
+    last = {} if diverged else {key: curve.values[-1] for key, curve in curves.items()}
+    status = records.DIVERGED if diverged else records.FINISHED
+    arm = f"{kind}-{depth}"
+    return RunCurves(f"{arm}-s{seed}", arm, kind, depth, seed, status, length, last, curves)

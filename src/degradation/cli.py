@@ -1,0 +1,83 @@
+"""Between Hydra and the user: the schema, the study's baseline, and one line for whatever a user got wrong."""
+
+import difflib
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from degradation import config
+from degradation.config import Config
+
+ConfigStore.instance().store(name="schema", node=Config)
+
+
+def conf_dir() -> Path:
+    """`conf/`: package data in an installed wheel, at the top of a checkout."""
+    packaged = Path(__file__).parent / "conf"
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "conf"
+
+
+def baseline(cfg: Config) -> Config:
+    """The config of cfg's study before any other override; what differs from it goes into a run's name."""
+    experiment = [] if cfg.experiment == "adhoc" else [f"+experiment={cfg.experiment}"]
+    return config.from_dict(hydra.compose("config", [f"preset={cfg.preset}", *experiment]))
+
+
+def guard(task: Callable[[], None]) -> int:
+    """Runs Hydra's main; the exit status. HYDRA_FULL_ERROR=1 shows the traceback instead of the line."""
+    wanted = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = (
+        "1"  # Hydra then raises instead of printing its own, longer, account
+    )
+    try:
+        task()
+    except KeyboardInterrupt:
+        print("interrupted; the same command continues", file=sys.stderr)
+        return 130
+    except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
+        if wanted or not _is_users(error):
+            traceback.print_exc()
+            return 1
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _is_users(error: Exception) -> bool:
+    """Ours carry a message for the user; a bare ValueError out of a library is a bug and keeps its traceback."""
+    module = type(error).__module__
+    return not isinstance(error, ValueError) or module.startswith(
+        ("degradation", "omegaconf", "hydra")
+    )
+
+
+def one_line(error: BaseException) -> str:
+    """The line for the user: the key or file, what was found, what is accepted."""
+    while error.__cause__ is not None and isinstance(
+        error.__cause__, HydraException | OmegaConfBaseException
+    ):
+        error = error.__cause__
+    text = str(error)
+    keys = list(config.flatten(OmegaConf.to_container(OmegaConf.structured(Config))))  # type: ignore[arg-type]
+    if match := re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct", text):
+        key = match[1] or match[2]
+        close = difflib.get_close_matches(key, keys, 3, 0.5)
+        return f"{key}: no such key; accepted: {', '.join(close) if close else 'see the configuration reference'}"
+    if match := re.search(
+        r"Value '(.*)' of type '.*' could not be converted to (\w+)\s+full_key: (\S+)", text
+    ):
+        return f"{match[3]}: {match[1]!r}; accepted: {match[2].lower()}"
+    if match := re.search(
+        r"Could not find '([^']+)/([^'/]+)'\s+Available options in '[^']+':\s+(.*)", text, re.DOTALL
+    ):
+        return f"{match[1]}: {match[2]!r}; accepted: {', '.join(match[3].split())}"
+    return " ".join(text.split())

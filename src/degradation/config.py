@@ -1,0 +1,331 @@
+"""The configuration: what may be set, in which unit, and every check of a user's value.
+
+`conf/` holds the values, these dataclasses the types and the meaning. `from_dict` is the one way from Hydra's
+composed config to a checked `Config`; whatever is wrong is answered with one `ConfigError` that names the key.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+KINDS = ("plain", "residual")
+DATA_SETS = ("cifar10", "shapes")
+PRECISIONS = ("fp32", "tf32", "bf16")
+TRACKING_MODES = ("auto", "offline", "online", "off")
+
+
+class ConfigError(ValueError):
+    """A value the user can correct; the message names the key, what was found and what is accepted."""
+
+
+@dataclass
+class ModelConfig:
+    """The CIFAR nets of Sec. 4.2: three stages of 3x3 convs, two convs a block."""
+
+    kind: str = MISSING
+    """`plain` or `residual`: the same layers, without or with the addition of the shortcut."""
+    depth: int = MISSING
+    """Weighted layers: stem, 2 convs a block, linear. Even, at least 8."""
+    width: int = MISSING
+    """Channels of the first stage; the others have 2 and 4 times as many."""
+    shortcut: str = MISSING
+    """`A` identity with zero-padded channels, `B` 1x1 projection where the size changes, `C` everywhere."""
+    batch_norm: bool = MISSING
+    """Batch norm after every conv; without it the convs have a bias."""
+    bn_group_size: int = MISSING
+    """Images that are normalised together in training; 0 for the whole batch."""
+    activation: str = MISSING
+    """`relu` or `prelu` (one learnt slope a channel)."""
+    order: str = MISSING
+    """`post` (conv, BN, activation: He et al. 2015) or `pre` (BN, activation, conv: He et al. 2016)."""
+    init: str = MISSING
+    """He-normal initialisation of the convs: `fan_out` or `fan_in`."""
+
+
+@dataclass
+class DataConfig:
+    """What is trained on."""
+
+    name: str = MISSING
+    """`cifar10`, or `shapes`, a procedural stand-in of the same form for machines without CIFAR-10."""
+    root: str | None = None
+    """Folder that holds `cifar-10-batches-py/`; null: the cache folder, filled by download when empty."""
+    split: str = MISSING
+    """`full`: 50,000 training images and the test set; `val`: 45,000, and the other 5,000 in the test set's place."""
+    train_images: int = MISSING
+    """Train on the first this many images of the split (the sets come shuffled); 0: on all of them."""
+    pixels: int = MISSING
+    """Side of the images in pixels: 32, or 16 or 8 (mean-pooled)."""
+    augment: bool = MISSING
+    """Pad by 4 of 32 pixels, random crop, flip with probability 1/2."""
+
+
+@dataclass
+class OptimConfig:
+    """SGD with momentum, weight decay on all parameters."""
+
+    lr: float = MISSING
+    """Learning rate before the milestones and after the warm-up."""
+    momentum: float = MISSING
+    weight_decay: float = MISSING
+
+
+@dataclass
+class ScheduleConfig:
+    """The learning rate as a function of the iteration."""
+
+    iterations: int = MISSING
+    """Iterations in all."""
+    milestones: list[int] = MISSING
+    """Iterations at which the learning rate is multiplied by `gamma`, ascending."""
+    gamma: float = MISSING
+    warmup: str = MISSING
+    """`none`; `constant` at `warmup_lr`; `linear` from lr / warmup_iterations up to lr."""
+    warmup_iterations: int = MISSING
+    warmup_lr: float = MISSING
+    """Learning rate of the `constant` warm-up."""
+    warmup_min_depth: int = MISSING
+    """Nets shallower than this have no warm-up."""
+
+
+@dataclass
+class TrainerConfig:
+    """How it is trained, and how often it is looked at."""
+
+    batch_size: int = MISSING
+    """Images a step."""
+    precision: str = MISSING
+    """`fp32`, `tf32` (CUDA: fp32 storage, TF32 matrix units) or `bf16` (autocast, fp32 weights)."""
+    record_every: int = MISSING
+    """Iterations between two lines of the record."""
+    eval_every: int = MISSING
+    """Iterations between two evaluations for the curves; 0: only at the end."""
+    curve_train_images: int = MISSING
+    """Training images, always the same first ones, of such an evaluation (`eval/train_subset_error_pct`)."""
+    curve_test_images: int = MISSING
+    """Test images of such an evaluation; 0: all (`test/error_pct`), otherwise `test/subset_error_pct`."""
+    full_eval_every: int = MISSING
+    """Iterations between two evaluations on the whole training set; 0: only at the end."""
+    eval_batch_size: int = MISSING
+    checkpoint_every: int = MISSING
+    """Iterations between two checkpoints; 0: only at the end."""
+
+
+@dataclass
+class HardwareConfig:
+    """Where it runs. Not part of a run's identity; recorded in environment.json."""
+
+    device: str = "auto"
+    """`auto` (CUDA, else MPS, else CPU), `cpu`, `cuda`, `cuda:1`, `mps`."""
+    threads: int = 0
+    """CPU threads of one run; 0: what PyTorch or the process pool allots."""
+
+
+@dataclass
+class TrackingConfig:
+    """The Weights & Biases mirror of the record."""
+
+    mode: str = "auto"
+    """`auto` (online when a key is at hand, else offline), `offline`, `online`, `off`."""
+    project: str = "degradation"
+    entity: str | None = None
+
+
+@dataclass
+class Config:
+    """One run."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    hardware: HardwareConfig = field(default_factory=HardwareConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    seed: int = 0
+    """Fixes the initial weights, the order of the data and the augmentation."""
+    experiment: str = "adhoc"
+    """Study this run belongs to; set by `+experiment=...`."""
+    preset: str = MISSING
+    """Scale of the study; set by `preset=...`."""
+    output_root: str = "outputs"
+    """Runs go to <output_root>/<experiment>/<preset>/runs/<run>."""
+
+
+NOT_IDENTITY = (
+    "hardware",
+    "tracking",
+    "output_root",
+    "experiment",
+    "preset",
+    "data.root",
+    "trainer.checkpoint_every",
+)
+"""Keys that say where and how a run is kept, not what is computed."""
+
+
+def from_dict(composed: DictConfig | Mapping[str, Any]) -> Config:
+    """The checked config of one run. Raises ConfigError, naming the key."""
+    merged = OmegaConf.merge(OmegaConf.structured(Config), composed)
+    cfg = OmegaConf.to_object(merged)
+    assert isinstance(cfg, Config)
+    check(cfg)
+    return cfg
+
+
+def to_dict(cfg: Config) -> dict[str, Any]:
+    """Plain dicts, lists and scalars, as written to config.yaml."""
+    return dataclasses.asdict(cfg)
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"model": {"depth": 18}} -> {"model.depth": 18}."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= (
+            flatten(value, f"{prefix}{key}.")
+            if isinstance(value, Mapping)
+            else {prefix + key: value}
+        )
+    return flat
+
+
+def identity(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The flat settings that decide what is computed; two runs with the same identity are the same run."""
+    flat = flatten(config)
+    return {
+        k: v
+        for k, v in flat.items()
+        if k not in NOT_IDENTITY and k.split(".")[0] not in NOT_IDENTITY
+    }
+
+
+def config_hash(cfg: Config) -> str:
+    """Eight hexadecimal digits over the identity."""
+    text = json.dumps(identity(to_dict(cfg)), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+    """The identity keys in which two configs differ, each as `key: ours / theirs`."""
+    a, b = identity(ours), identity(theirs)
+    keys = sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))
+    return [f"{key}: {a.get(key)} / {b.get(key)}" for key in keys]
+
+
+def arm_name(cfg: Config, baseline: Config) -> str:
+    """`plain-56`, and `-<field><value>` for what differs from the study's `baseline` (its preset and experiment)."""
+    ours, theirs = identity(to_dict(cfg)), identity(to_dict(baseline))
+    parts = [cfg.model.kind, str(cfg.model.depth)]
+    for key in sorted(ours):
+        if ours[key] != theirs[key] and key not in ("model.kind", "model.depth", "seed"):
+            label = "data" if key == "data.name" else key.rpartition(".")[2]
+            parts.append(label + _value_text(ours[key]))
+    return "-".join(parts)
+
+
+def _value_text(value: object) -> str:
+    if isinstance(value, list):
+        return "_".join(map(_value_text, value)) or "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def study_dir(cfg: Config) -> Path:
+    return Path(cfg.output_root) / cfg.experiment / cfg.preset
+
+
+def check(cfg: Config) -> None:
+    """Every value a user can get wrong; the first wrong one is a ConfigError."""
+    choices: dict[str, tuple[object, ...]] = {
+        "model.kind": KINDS,
+        "model.shortcut": ("A", "B", "C"),
+        "model.activation": ("relu", "prelu"),
+        "model.order": ("post", "pre"),
+        "model.init": ("fan_out", "fan_in"),
+        "data.name": DATA_SETS,
+        "data.split": ("full", "val"),
+        "data.pixels": (32, 16, 8),
+        "schedule.warmup": ("none", "constant", "linear"),
+        "trainer.precision": PRECISIONS,
+        "tracking.mode": TRACKING_MODES,
+    }
+    at_least = {
+        **dict.fromkeys(
+            ("model.width", "schedule.iterations", "trainer.batch_size", "trainer.record_every"), 1
+        ),
+        **dict.fromkeys(("trainer.eval_batch_size", "trainer.curve_train_images"), 1),
+        **dict.fromkeys(
+            ("model.bn_group_size", "data.train_images", "schedule.warmup_iterations"), 0
+        ),
+        **dict.fromkeys(
+            ("schedule.warmup_min_depth", "trainer.eval_every", "trainer.full_eval_every"), 0
+        ),
+        **dict.fromkeys(
+            ("trainer.checkpoint_every", "trainer.curve_test_images", "hardware.threads", "seed"), 0
+        ),
+        **dict.fromkeys(("optim.momentum", "optim.weight_decay"), 0),
+    }
+    flat = flatten(to_dict(cfg))
+    for key, accepted in choices.items():
+        _require(flat[key] in accepted, key, flat[key], ", ".join(map(str, accepted)))
+    for key, least in at_least.items():
+        _require(flat[key] >= least, key, flat[key], f"{least} or more")
+    for key in ("optim.lr", "schedule.gamma", "schedule.warmup_lr"):
+        _require(flat[key] > 0, key, flat[key], "more than 0")
+    _check_relations(cfg)
+
+
+def _check_relations(cfg: Config) -> None:
+    depth, batch, milestones = cfg.model.depth, cfg.trainer.batch_size, cfg.schedule.milestones
+    _require(depth >= 8 and depth % 2 == 0, "model.depth", depth, "even numbers from 8")
+    _require(
+        cfg.optim.momentum < 1, "optim.momentum", cfg.optim.momentum, "0 up to, not including, 1"
+    )
+    _require(
+        milestones == sorted(set(milestones)) and all(m > 0 for m in milestones),
+        "schedule.milestones",
+        milestones,
+        "positive iterations in ascending order",
+    )
+    group = cfg.model.bn_group_size
+    _require(
+        not group or batch % group == 0,
+        "model.bn_group_size",
+        group,
+        f"0 or a divisor of the batch of {batch}",
+    )
+    images = 45_000 if cfg.data.split == "val" else 50_000
+    _require(
+        cfg.data.train_images <= images,
+        "data.train_images",
+        cfg.data.train_images,
+        f"0 to {images}",
+    )
+    _require(
+        batch <= (cfg.data.train_images or images),
+        "trainer.batch_size",
+        batch,
+        "at most the training images",
+    )
+    for key in ("eval_every", "full_eval_every", "checkpoint_every"):
+        value, record = getattr(cfg.trainer, key), cfg.trainer.record_every
+        _require(
+            value % record == 0,
+            f"trainer.{key}",
+            value,
+            f"0 or a multiple of trainer.record_every ({record})",
+        )
+    for name in ("experiment", "preset"):
+        value = getattr(cfg, name)
+        _require(value.replace("_", "").isalnum(), name, value, "letters, digits and underscores")
+
+
+def _require(condition: bool, key: str, found: object, accepted: str) -> None:
+    if not condition:
+        raise ConfigError(f"{key}: {found!r}; accepted: {accepted}")

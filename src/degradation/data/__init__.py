@@ -1,0 +1,1 @@
+"""The data sets: got, verified, decoded; arrays out, no tensors."""

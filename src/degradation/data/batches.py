@@ -1,0 +1,155 @@
+"""Batches from device-resident uint8 images: which images, how augmented, as a function of seed and iteration alone.
+
+Nothing here keeps state, so a resumed run, a run beside others and a run of another net see the same images.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from degradation.config import DataConfig
+from degradation.data.images import ImageSet
+
+VAL_IMAGES = 5_000
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images with one extra, empty pixel at the end: what lies outside of the image."""
+
+    images: Tensor
+    """(N, P*P + 1, 3) uint8; the last pixel is 0."""
+    labels: Tensor
+    """(N,) int64."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def first(self, count: int) -> "Split":
+        return Split(self.images[:count], self.labels[:count])
+
+
+@dataclass(frozen=True)
+class Data:
+    train: Split
+    test: Split
+    """The test set, or the held-out 5,000 training images for `data.split: val`."""
+    mean: Tensor
+    """(P*P + 1, 3) float32: the training images' per-pixel mean in [0, 1]; the last pixel is 0."""
+    pixels: int
+    augment: bool
+
+
+def prepare(images: ImageSet, cfg: DataConfig, device: torch.device) -> Data:
+    """Split, pool and move to the device."""
+    train_x, train_y = images.train_images, images.train_labels
+    test_x, test_y = images.test_images, images.test_labels
+    if cfg.split == "val":  # the last 5,000, as the paper's 45k/5k split does not say which
+        test_x, test_y = train_x[-VAL_IMAGES:], train_y[-VAL_IMAGES:]
+        train_x, train_y = train_x[:-VAL_IMAGES], train_y[:-VAL_IMAGES]
+    count = cfg.train_images or len(train_x)
+    train = _split(train_x[:count], train_y[:count], cfg.pixels, device)
+    test = _split(test_x, test_y, cfg.pixels, device)
+    mean = (
+        train.images.double().mean(0).div(255).float()
+        if device.type != "mps"
+        else _mean_on_cpu(train, device)
+    )
+    return Data(train, test, mean, cfg.pixels, cfg.augment)
+
+
+def _mean_on_cpu(train: Split, device: torch.device) -> Tensor:
+    return train.images.cpu().double().mean(0).div(255).float().to(device)  # MPS has no float64
+
+
+def _split(images: np.ndarray, labels: np.ndarray, pixels: int, device: torch.device) -> Split:
+    x = pool(torch.from_numpy(np.ascontiguousarray(images)), pixels)  # (N, 3, P, P)
+    x = F.pad(x.flatten(2), (0, 1)).transpose(1, 2).contiguous()  # (N, P*P + 1, 3)
+    return Split(x.to(device), torch.from_numpy(labels.astype(np.int64)).to(device))
+
+
+def pool(images: Tensor, pixels: int) -> Tensor:
+    """(N, 3, 32, 32) uint8 -> (N, 3, pixels, pixels) uint8: means over squares, rounded half to even."""
+    side = images.shape[-1] // pixels
+    if side == 1:
+        return images
+    means = [
+        F.avg_pool2d(part.float(), side).round().to(torch.uint8) for part in images.split(5_000)
+    ]
+    return torch.cat(means)
+
+
+def _generator(seed: int, epoch: int, purpose: int) -> torch.Generator:
+    """Its own stream for each seed, epoch and purpose; SeedSequence mixes them so that no two coincide."""
+    state = int(np.random.SeedSequence([seed, epoch, purpose]).generate_state(1, np.uint64)[0])
+    return torch.Generator().manual_seed(state >> 1)
+
+
+@lru_cache(maxsize=4)
+def permutation(seed: int, epoch: int, count: int) -> Tensor:
+    """(count,) int64: the order of the images in an epoch."""
+    return torch.randperm(count, generator=_generator(seed, epoch, 0))
+
+
+@lru_cache(maxsize=4)
+def augmentation(seed: int, epoch: int, count: int, pixels: int) -> Tensor:
+    """(count, 3) int64: row and column of the crop in the padded image, and whether it is flipped, for each place."""
+    generator = _generator(seed, epoch, 1)
+    offsets = torch.randint(0, 2 * padding(pixels) + 1, (count, 2), generator=generator)
+    flips = torch.randint(0, 2, (count, 1), generator=generator)
+    return torch.cat([offsets, flips], 1)
+
+
+def padding(pixels: int) -> int:
+    """4 of 32 pixels (Sec. 4.2), in proportion for pooled images."""
+    return pixels // 8
+
+
+def draw(
+    seed: int, iteration: int, batch_size: int, count: int, pixels: int
+) -> tuple[Tensor, Tensor]:
+    """The images of a batch (B,) and their augmentation (B, 3).
+
+    The epochs' permutations follow one another without a gap, so a batch may span two epochs and every batch is full:
+    50,000 is not a multiple of 128, and a batch of another size would be normalised over fewer images.
+    """
+    places = torch.arange(iteration * batch_size, (iteration + 1) * batch_size)
+    indices, draws = [], []
+    for epoch in range(int(places[0]) // count, int(places[-1]) // count + 1):
+        here = places[places // count == epoch] % count
+        indices.append(permutation(seed, epoch, count)[here])
+        draws.append(augmentation(seed, epoch, count, pixels)[here])
+    return torch.cat(indices), torch.cat(draws)
+
+
+def source_pixels(draws: Tensor, pixels: int) -> Tensor:
+    """(B, 3) draws -> (B, P*P): for each pixel of the crop the pixel of the image it shows, P*P where that is outside."""
+    row, column, flip = (draws[:, i, None] for i in range(3))  # (B, 1)
+    steps = torch.arange(pixels, device=draws.device)
+    y = steps + row - padding(pixels)  # (B, P)
+    x = torch.where(flip == 1, pixels - 1 - steps, steps) + column - padding(pixels)
+    inside = ((y >= 0) & (y < pixels))[:, :, None] & ((x >= 0) & (x < pixels))[:, None, :]
+    return torch.where(inside, y[:, :, None] * pixels + x[:, None, :], pixels * pixels).flatten(1)
+
+
+def normalise(values: Tensor, mean: Tensor, pixels: int) -> Tensor:
+    """(B, P*P, 3) uint8 -> (B, 3, P, P) float32 in channels_last, the per-pixel mean subtracted."""
+    x = values.float().div_(255).sub_(mean)
+    return x.view(-1, pixels, pixels, 3).permute(0, 3, 1, 2)
+
+
+def train_batch(data: Data, seed: int, iteration: int, batch_size: int) -> tuple[Tensor, Tensor]:
+    """Images (B, 3, P, P) float32 and labels (B,) of an iteration."""
+    indices, draws = draw(seed, iteration, batch_size, len(data.train), data.pixels)
+    device = data.train.images.device
+    indices = indices.to(device, non_blocking=True)
+    labels = data.train.labels[indices]
+    if not data.augment:
+        return normalise(data.train.images[indices, :-1], data.mean[:-1], data.pixels), labels
+    source = source_pixels(draws.to(device, non_blocking=True), data.pixels)  # (B, P*P)
+    values = data.train.images[indices[:, None], source]  # the one gather
+    return normalise(values, data.mean[source], data.pixels), labels

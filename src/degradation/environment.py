@@ -1,0 +1,106 @@
+"""The machine a run is made on: seed, device, versions, git state."""
+
+import os
+import platform
+import shlex
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from degradation.config import ConfigError, HardwareConfig
+
+PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "wandb")
+
+
+def select_device(cfg: HardwareConfig) -> torch.device:
+    """Raises ConfigError for a device this machine does not have."""
+    name = cfg.device
+    if name == "auto":
+        name = (
+            "cuda"
+            if torch.cuda.is_available()
+            else "mps"
+            if torch.backends.mps.is_available()
+            else "cpu"
+        )
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise ConfigError(
+            f"hardware.device: {name!r} is not on this machine; accepted: {_devices()}"
+        ) from None
+    return device
+
+
+def _devices() -> str:
+    cuda = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    return ", ".join(
+        ["auto", "cpu", *cuda, *(["mps"] if torch.backends.mps.is_available() else [])]
+    )
+
+
+def set_up(seed: int, cfg: HardwareConfig, precision: str) -> torch.device:
+    """Seeds PyTorch, sets threads and matrix precision, and returns the device."""
+    device = select_device(cfg)
+    if precision == "tf32" and device.type != "cuda":
+        raise ConfigError(
+            f"trainer.precision: 'tf32' is for CUDA, the device is {device}; accepted: fp32, bf16"
+        )
+    if cfg.threads:
+        torch.set_num_threads(cfg.threads)
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    torch.manual_seed(seed)
+    return device
+
+
+def describe(device: torch.device, overrides: list[str]) -> dict[str, Any]:
+    """For environment.json. Names no user, host, folder or environment variable."""
+    return {
+        "command": command(overrides),
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "platform": f"{platform.system()} {platform.machine()}",
+        "device": device_name(device),
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+    }
+
+
+def device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return "Apple GPU" if device.type == "mps" else _cpu_name()
+
+
+def _cpu_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def command(overrides: list[str]) -> str:
+    """The command that makes this one run; the values of keys that name folders of this machine are left out."""
+    shown = [o if "root=" not in o else o.partition("=")[0] + "=..." for o in overrides]
+    return shlex.join(["degradation", *shown])
+
+
+def _git(*arguments: str) -> str | None:
+    """Of the checkout this code runs from; None outside of one."""
+    folder = Path(__file__).parent
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,180 @@
+"""Plain and residual networks for CIFAR-10: one class that differs by the addition in `Block.forward`.
+
+He et al. 2015 (arXiv:1512.03385), Sec. 4.2; the pre-activation order from He et al. 2016 (arXiv:1603.05027).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from degradation.config import ModelConfig
+
+NUM_CLASSES = 10
+
+
+def blocks_per_stage(depth: int) -> tuple[int, int, int]:
+    """(depth - 2) / 2 blocks over three stages, as evenly as possible, the extra ones to the earlier stages.
+
+    Depths 6n + 2 are the paper's (20, 32, 44, 56, 110, 1202); 18 gives 3-3-2 and 34 gives 6-5-5.
+    """
+    if depth < 8 or depth % 2:
+        raise ValueError(f"model.depth: {depth}; accepted: even numbers from 8")
+    blocks = (depth - 2) // 2
+    return (blocks + 2) // 3, (blocks + 1) // 3, blocks // 3
+
+
+class GroupedBatchNorm2d(nn.BatchNorm2d):
+    """Batch norm over consecutive groups of the batch, as when a batch is spread over several devices."""
+
+    def __init__(self, channels: int, group_size: int):
+        super().__init__(channels)
+        self.group_size = group_size
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        return torch.cat(
+            [super(GroupedBatchNorm2d, self).forward(part) for part in x.split(self.group_size)]
+        )
+
+
+def norm(channels: int, cfg: ModelConfig) -> nn.Module:
+    if not cfg.batch_norm:
+        return nn.Identity()
+    return (
+        GroupedBatchNorm2d(channels, cfg.bn_group_size)
+        if cfg.bn_group_size
+        else nn.BatchNorm2d(channels)
+    )
+
+
+def activation(channels: int, cfg: ModelConfig) -> nn.Module:
+    return nn.PReLU(channels) if cfg.activation == "prelu" else nn.ReLU(inplace=True)
+
+
+def conv(
+    channels_in: int, channels_out: int, kernel_size: int, stride: int, cfg: ModelConfig
+) -> nn.Conv2d:
+    """Without a bias where batch norm follows, which would cancel it."""
+    padding = kernel_size // 2
+    return nn.Conv2d(
+        channels_in, channels_out, kernel_size, stride, padding, bias=not cfg.batch_norm
+    )
+
+
+class PadShortcut(nn.Module):
+    """Option A: every second pixel, new channels zero; no parameters (Sec. 4.2)."""
+
+    def __init__(self, new_channels: int, stride: int):
+        super().__init__()
+        self.new_channels, self.stride = new_channels, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.new_channels))
+
+
+def shortcut(channels_in: int, channels_out: int, stride: int, cfg: ModelConfig) -> nn.Module:
+    """What is added to the block's output (Sec. 3.2 and Table 3): options A, B and C."""
+    same_size = channels_in == channels_out
+    if cfg.shortcut == "A" or (cfg.shortcut == "B" and same_size):
+        return nn.Identity() if same_size else PadShortcut(channels_out - channels_in, stride)
+    projection = conv(channels_in, channels_out, 1, stride, cfg)
+    return projection if cfg.order == "pre" else nn.Sequential(projection, norm(channels_out, cfg))
+
+
+class Block(nn.Module):
+    """Two 3x3 convs; in a residual net the shortcut is added to their output."""
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int, cfg: ModelConfig):
+        super().__init__()
+        pre = cfg.order == "pre"
+        self.pre = pre
+        self.conv1 = conv(channels_in, channels_out, 3, stride, cfg)
+        self.norm1 = norm(channels_in if pre else channels_out, cfg)
+        self.act1 = activation(channels_in if pre else channels_out, cfg)
+        self.conv2 = conv(channels_out, channels_out, 3, 1, cfg)
+        self.norm2 = norm(channels_out, cfg)
+        self.act2 = activation(channels_out, cfg)
+        self.shortcut = (
+            shortcut(channels_in, channels_out, stride, cfg) if cfg.kind == "residual" else None
+        )
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, C_in, H, W) -> (B, C_out, H / stride, W / stride)
+        if self.pre:
+            # the clone keeps the in-place activation of a net without batch norm off the shortcut's input
+            y = self.conv1(self.act1(_own(self.norm1(x), x)))
+            y = self.conv2(self.act2(self.norm2(y)))
+            return y if self.shortcut is None else y + self.shortcut(x)
+        y = self.act1(self.norm1(self.conv1(x)))
+        y = self.norm2(self.conv2(y))
+        if self.shortcut is not None:
+            y = y + self.shortcut(x)
+        return self.act2(y)  # type: ignore[no-any-return]
+
+
+def _own(y: Tensor, x: Tensor) -> Tensor:
+    return y.clone() if y is x else y
+
+
+class ResNet(nn.Module):
+    """Stem, three stages on pixels / 1, 2, 4, global mean, linear."""
+
+    def __init__(self, cfg: ModelConfig):
+        super().__init__()
+        pre = cfg.order == "pre"
+        widths = (cfg.width, 2 * cfg.width, 4 * cfg.width)
+        stem = [conv(3, cfg.width, 3, 1, cfg)]
+        self.stem = (
+            nn.Sequential(*stem)
+            if pre
+            else nn.Sequential(*stem, norm(cfg.width, cfg), activation(cfg.width, cfg))
+        )
+        blocks: list[nn.Module] = []
+        channels = cfg.width
+        for stage, (count, width) in enumerate(
+            zip(blocks_per_stage(cfg.depth), widths, strict=True)
+        ):
+            for index in range(count):
+                blocks.append(Block(channels, width, 2 if stage and not index else 1, cfg))
+                channels = width
+        if pre:
+            blocks += [norm(channels, cfg), activation(channels, cfg)]
+        self.blocks = nn.Sequential(*blocks)
+        self.linear = nn.Linear(channels, NUM_CLASSES)
+        self.apply(lambda module: _initialise(module, cfg.init))
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, 3, 32, 32)
+        x = self.stem(x)  # (B, 16, 32, 32)
+        x = self.blocks(x)  # (B, 64, 8, 8)
+        x = x.mean((2, 3))  # (B, 64)
+        return self.linear(x)  # type: ignore[no-any-return]  # (B, 10)
+
+
+def _initialise(module: nn.Module, mode: str) -> None:
+    """He-normal convs ([13] in the paper); the linear layer as in the authors' Torch port (uniform, zero bias)."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Linear):
+        nn.init.zeros_(module.bias)
+
+
+def build_model(cfg: ModelConfig) -> ResNet:
+    """The net, initialised from PyTorch's global generator. Raises ValueError for a depth it cannot have."""
+    return ResNet(cfg)
+
+
+def count_parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def count_multiply_adds(cfg: ModelConfig, pixels: int = 32) -> int:
+    """Multiply-adds of the convs and the linear layer for one image of `pixels` x `pixels`, as the paper counts them."""
+    with torch.device("meta"):
+        model = build_model(cfg).eval()
+        counter = FlopCounterMode(display=False)
+        with counter:
+            model(torch.empty(1, 3, pixels, pixels))
+    return counter.get_total_flops() // 2

@@ -1,0 +1,155 @@
+"""The command: a config in, one finished run out."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import filelock
+import hydra
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from degradation import checkpoint, cli, config, environment, records, tracking
+from degradation.config import Config, ConfigError
+from degradation.data.batches import prepare
+from degradation.data.images import load_images
+from degradation.loop import State, train
+from degradation.nets.resnet import build_model, count_multiply_adds, count_parameters
+from degradation.optim import build_optimizer
+from degradation.records import Row
+
+LOCK = ".lock"
+
+
+def run(cfg: Config, baseline: Config, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Trains one run, or continues it, or finds it finished; returns its summary.
+
+    baseline: the study's config, from which the run is named. Raises ConfigError, DataError, RecordError,
+    CheckpointError or OSError, each with a message for the user.
+    """
+    arm = config.arm_name(cfg, baseline)
+    run_dir = config.study_dir(cfg) / "runs" / f"{arm}-s{cfg.seed}"
+    run_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        tracking.resolve_mode(
+            cfg.tracking.mode
+        )  # a missing key is better known now than after the data
+        with filelock.FileLock(run_dir / LOCK, timeout=0):
+            _refuse_other_config(run_dir, cfg)
+            if summary := records.read_summary(run_dir):
+                print(f"{run_dir.name}: {summary['status']} already, {run_dir}", flush=True)
+                return summary
+            return _run_locked(cfg, arm, run_dir, list(overrides))
+    except filelock.Timeout:
+        raise ConfigError(f"{run_dir}: another process is at work on this run") from None
+
+
+def _refuse_other_config(run_dir: Path, cfg: Config) -> None:
+    theirs = records.read_config(run_dir)
+    if theirs and (keys := config.differences(config.to_dict(cfg), theirs)):
+        raise ConfigError(
+            f"{run_dir}: holds a run of another config (now / there): {'; '.join(keys)}"
+        )
+
+
+def _run_locked(cfg: Config, arm: str, run_dir: Path, overrides: list[str]) -> dict[str, Any]:
+    device = environment.set_up(cfg.seed, cfg.hardware, cfg.trainer.precision)
+    model = build_model(cfg.model).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = build_optimizer(model, cfg.optim)
+    state, path, identity = (
+        State(model, optimizer),
+        run_dir / checkpoint.CHECKPOINT,
+        config.config_hash(cfg),
+    )
+    if path.exists():
+        state.iteration = checkpoint.load(path, model, optimizer, identity)
+    data = prepare(load_images(cfg.data.name, cfg.data.root), cfg.data, device)
+    described = environment.describe(device, overrides)
+    writer = records.Writer(run_dir, config.to_dict(cfg), described, resume_at=state.iteration)
+    state.wall_s = writer.rows[-1]["wall_s"] if writer.rows else 0.0
+    try:
+        mirror = tracking.mirror(
+            cfg,
+            run_name=run_dir.name,
+            arm=arm,
+            config_hash=identity,
+            study_dir=config.study_dir(cfg),
+            rows_so_far=writer.rows,
+            git_commit=described["git_commit"],
+        )
+        with mirror as copy:
+            for row in train(state, data, cfg):
+                writer.write(row)
+                copy.log(row)
+                print(progress_line(run_dir.name, row, cfg.schedule.iterations), flush=True)
+                if _checkpoint_due(state.iteration, cfg):
+                    checkpoint.save(path, model, optimizer, state.iteration, identity)
+            summary = summarise(cfg, arm, identity, writer.rows, count_parameters(model))
+            writer.finish(summary)
+            copy.summarize(summary)
+    finally:
+        writer.close()
+    return summary
+
+
+def _checkpoint_due(iteration: int, cfg: Config) -> bool:
+    every = cfg.trainer.checkpoint_every
+    return iteration == cfg.schedule.iterations or (every > 0 and iteration % every == 0)
+
+
+def summarise(
+    cfg: Config, arm: str, identity: str, rows: Sequence[Row], parameters: int
+) -> dict[str, Any]:
+    """summary.json: the last iterate's numbers, and the best on the test set under a name that says so."""
+    last = rows[-1]
+    finished = int(last["iteration"]) == cfg.schedule.iterations and "eval/train_loss" in last
+    tested = [row for row in rows if "test/error_pct" in row]
+    best = min(tested, key=lambda row: row["test/error_pct"], default=None)
+    below = (row["iteration"] for row in rows if row["train/error_pct"] < 80)
+    return {
+        "run": f"{arm}-s{cfg.seed}",
+        "arm": arm,
+        "experiment": cfg.experiment,
+        "preset": cfg.preset,
+        "data": cfg.data.name,
+        "kind": cfg.model.kind,
+        "depth": cfg.model.depth,
+        "seed": cfg.seed,
+        "precision": cfg.trainer.precision,
+        "status": records.FINISHED if finished else records.DIVERGED,
+        "iteration": last["iteration"],
+        "last": {key: value for key, value in last.items() if "/" in key} if finished else {},
+        "best_on_test_set": best and {key: best[key] for key in ("iteration", "test/error_pct")},
+        "iteration_below_80_pct": next(below, None),
+        "parameters": parameters,
+        "multiply_adds": count_multiply_adds(cfg.model, cfg.data.pixels),
+        "wall_s": last["wall_s"],
+        "config_hash": identity,
+    }
+
+
+def progress_line(name: str, row: Row, iterations: int) -> str:
+    shown = {
+        "train/error_pct": "running",
+        "eval/train_error_pct": "train",
+        "test/error_pct": "test",
+    }
+    errors = "  ".join(f"{label} {row[key]:5.2f} %" for key, label in shown.items() if key in row)
+    return f"{name:<18} {int(row['iteration']):>6}/{iterations}  lr {row['lr']:<7.4g} {errors}"
+
+
+@hydra.main(version_base="1.3", config_path=str(cli.conf_dir()), config_name="config")
+def _hydra_main(composed: DictConfig) -> None:
+    cfg = config.from_dict(composed)
+    run(cfg, cli.baseline(cfg), HydraConfig.get().overrides.task)
+
+
+def main() -> None:
+    """`degradation`: a wrong key, value, file or folder ends in one line and exit status 2."""
+    sys.exit(cli.guard(_hydra_main))
+
+
+if __name__ == "__main__":
+    main()

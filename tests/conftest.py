@@ -1,0 +1,18 @@
+"""Fixtures that several test modules share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from degradation.data.archives import cache_folder
+
+
+@pytest.fixture(scope="session")
+def cifar10_root() -> Path:
+    """A folder with the real `cifar-10-batches-py/`; tests that need it are skipped without."""
+    if root := os.environ.get("DATA_ROOT"):
+        return Path(root)
+    if (cache_folder() / "cifar-10-batches-py").is_dir():
+        return cache_folder()
+    pytest.skip("no CIFAR-10 here: set DATA_ROOT to the folder that holds cifar-10-batches-py/")

@@ -1,0 +1,430 @@
+"""The W&B mirror, checked by reading back the files that wandb itself wrote."""
+
+import gzip
+import json
+import logging
+import os
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from degradation import records, tracking
+from degradation.config import Config, ConfigError, DataConfig, ModelConfig, TrackingConfig
+
+KEY = "0123456789" * 4
+ROWS: list[records.Row] = [
+    {"iteration": 10, "epoch": 0.2, "lr": 0.1, "wall_s": 1.5, "train/loss": 2.302585092994046},
+    {"iteration": 20, "epoch": 0.4, "lr": 0.1, "wall_s": 2.5, "eval/train_error_pct": 89.84},
+    {"iteration": 30, "epoch": 0.6, "lr": 0.01, "wall_s": 3.5, "probe/grad-norm/stem": 1e-9},
+]
+
+
+@pytest.fixture(autouse=True)
+def no_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user who never had anything to do with W&B, wherever the tests run."""
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        if name != "WANDB_SERVICE":  # by which wandb finds the service the tests share
+            monkeypatch.delenv(name)
+    monkeypatch.delenv("NETRC", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
+    monkeypatch.chdir(tmp_path)
+
+
+def config(seed: int = 0, mode: str = "offline") -> Config:
+    return Config(
+        model=ModelConfig(kind="plain", depth=56),
+        data=DataConfig(name="shapes", root="/home/somebody/data"),
+        tracking=TrackingConfig(mode=mode),
+        seed=seed,
+        experiment="degradation",
+        preset="quick",
+        output_root="/home/somebody/outputs",
+    )
+
+
+def arguments(study: Path, seed: int = 0) -> dict[str, Any]:
+    name = f"plain-56-s{seed}"
+    return {"run_name": name, "arm": "plain-56", "config_hash": "0a1b2c3d", "study_dir": study}
+
+
+def mirrored(study: Path, seed: int = 0) -> list[Any]:
+    """The records of the one offline copy of a run, in the order of the file."""
+    [path] = study.glob(f"wandb/offline-run-*/run-degradation-quick-plain-56-s{seed}-*.wandb")
+    return read_wandb(path)
+
+
+def read_wandb(path: Path) -> list[Any]:
+    """A `.wandb` file: 7 bytes of header, then LevelDB's log format, one protobuf a record.
+
+    Blocks of 32 KiB hold chunks of checksum (4 bytes), length (2), type (1) and data; types 1 and 4
+    end a record, and a block's last 6 bytes or fewer are padding.
+    """
+    from wandb.proto import wandb_internal_pb2 as protobuf
+
+    content = path.read_bytes()
+    assert content[:4] == b":W&B"
+    found, record, at = [], b"", 7
+    while at + 7 <= len(content):
+        if (left := 32768 - at % 32768) < 7:
+            at += left
+            continue
+        length, kind = struct.unpack("<HB", content[at + 4 : at + 7])
+        record += content[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):
+            found.append(vars(protobuf)["Record"].FromString(record))
+            record = b""
+    return found
+
+
+def history(found: list[Any]) -> list[records.Row]:
+    """The logged rows without what W&B adds (`_step`, `_runtime`, `_timestamp`)."""
+    rows = [record.history for record in found if record.HasField("history")]
+    items = [
+        {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in row.item}
+        for row in rows
+    ]
+    for row, item in zip(rows, items, strict=True):
+        assert row.step.num == item["iteration"]
+    return [{k: v for k, v in item.items() if not k.startswith("_")} for item in items]
+
+
+def exit_codes(found: list[Any]) -> list[int]:
+    return [record.exit.exit_code for record in found if record.HasField("exit")]
+
+
+def run_python(code: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """`code` in a process of its own, with this module as `test_tracking`."""
+    paths = [str(Path(__file__).parent), str(Path(tracking.__file__).parents[1])]
+    own = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
+    own |= {"PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"} | environment
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        env=own,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+LOG_ALL = """
+import sys
+from pathlib import Path
+from test_tracking import ROWS, arguments, config
+from degradation import tracking
+with tracking.mirror(config(int(sys.argv[2])), **arguments(Path(sys.argv[1]), int(sys.argv[2]))) as copy:
+    for row in ROWS:
+        copy.log(row)
+"""  # noqa: E501
+
+
+def test_an_offline_run_has_exactly_the_rows_of_the_record(tmp_path: Path) -> None:
+    run_dir = tmp_path / "runs" / "plain-56-s0"
+    writer = records.Writer(run_dir, {}, {})
+    with tracking.mirror(config(), **arguments(tmp_path), git_commit="c0ffee") as copy:
+        for row in ROWS:
+            writer.write(row)
+            copy.log(row)
+        copy.summarize({"status": "finished", "parameters": 853018})
+    writer.close()
+
+    found = mirrored(tmp_path)
+    assert history(found) == records.read_rows(run_dir / records.METRICS) == ROWS
+    assert exit_codes(found) == [0]
+
+    [run] = [record.run for record in found if record.HasField("run")]
+    assert run.run_id == "degradation-quick-plain-56-s0-0a1b2c3d"
+    assert (run.project, run.run_group, run.job_type) == ("degradation", "plain-56", "train")
+    assert list(run.tags) == ["plain", "56", "quick", "shapes"]
+    given = {item.key: json.loads(item.value_json) for item in run.config.update}
+    assert given["model"]["depth"] == 56
+    assert (given["config_hash"], given["git_commit"]) == ("0a1b2c3d", "c0ffee")
+
+    axes = [record.metric for record in found if record.HasField("metric")]
+    assert ("*", "iteration") in [(axis.glob_name, axis.step_metric) for axis in axes]
+
+    summary: dict[str, Any] = {}
+    for record in found:
+        for item in record.summary.update:
+            summary["/".join(item.nested_key) or item.key] = json.loads(item.value_json)
+    assert summary["status"] == "finished"
+    assert summary["parameters"] == 853018
+    assert summary["eval/train_error_pct"] == 89.84
+
+
+def test_the_copy_tells_nothing_of_the_machine(tmp_path: Path) -> None:
+    with tracking.mirror(config(), **arguments(tmp_path)) as copy:
+        copy.log(ROWS[0])
+    text = "\n".join(map(str, mirrored(tmp_path)))
+    assert "plain-56" in text
+    for private in (socket.gethostname(), "somebody", str(tmp_path), sys.executable, os.getcwd()):
+        assert private not in text
+    [files] = tmp_path.glob("wandb/offline-run-*/files")
+    assert list(files.iterdir()) == []
+
+
+def test_runs_side_by_side_in_one_process_stay_apart(tmp_path: Path) -> None:
+    with (
+        tracking.mirror(config(0), **arguments(tmp_path, 0)) as zero,
+        tracking.mirror(config(1), **arguments(tmp_path, 1)) as one,
+    ):
+        for row in ROWS:
+            zero.log(row)
+            one.log(row | {"lr": 0.5})
+    assert history(mirrored(tmp_path, 0)) == ROWS
+    assert history(mirrored(tmp_path, 1)) == [row | {"lr": 0.5} for row in ROWS]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_a_run_that_raises_is_ended_as_failed_and_not_continued_by_the_next(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
+    with pytest.raises(error), tracking.mirror(config(0), **arguments(tmp_path, 0)) as copy:
+        copy.log(ROWS[0])
+        raise error
+    with tracking.mirror(config(1), **arguments(tmp_path, 1)) as copy:
+        copy.log(ROWS[1])
+    assert (history(mirrored(tmp_path, 0)), exit_codes(mirrored(tmp_path, 0))) == (ROWS[:1], [1])
+    assert (history(mirrored(tmp_path, 1)), exit_codes(mirrored(tmp_path, 1))) == (ROWS[1:2], [0])
+
+
+def test_a_killed_and_continued_run_has_each_row_once(tmp_path: Path) -> None:
+    kill = f"    import os, signal\n    os.kill(os.getpid(), {int(signal.SIGKILL)})\n"
+    killed = run_python(LOG_ALL + kill, str(tmp_path), "0")
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.glob("wandb/offline-run-*"))) == 1
+
+    kept = ROWS[:1]  # the checkpoint stands at iteration 10
+    with tracking.mirror(config(), **arguments(tmp_path), rows_so_far=kept) as copy:
+        for row in ROWS[1:]:
+            copy.log(row | {"wall_s": 9.0})
+    assert history(mirrored(tmp_path)) == kept + [row | {"wall_s": 9.0} for row in ROWS[1:]]
+
+
+def test_continuing_one_run_leaves_its_neighbours_alone(tmp_path: Path) -> None:
+    for seed in (0, 10):
+        with tracking.mirror(config(seed), **arguments(tmp_path, seed)) as copy:
+            copy.log(ROWS[0])
+    with tracking.mirror(config(0), **arguments(tmp_path, 0), rows_so_far=ROWS[:1]) as copy:
+        copy.log(ROWS[1])
+    assert history(mirrored(tmp_path, 0)) == ROWS[:2]
+    assert history(mirrored(tmp_path, 10)) == ROWS[:1]
+
+
+def test_processes_share_the_folder_of_a_study(tmp_path: Path) -> None:
+    running = [run_python(LOG_ALL, str(tmp_path), str(seed)) for seed in range(2)]
+    assert [process.communicate()[0] for process in running] == ["", ""]
+    assert [history(mirrored(tmp_path, seed)) for seed in range(2)] == [ROWS, ROWS]
+
+
+def test_off_does_not_even_load_wandb(tmp_path: Path) -> None:
+    code = LOG_ALL.replace("config(int(sys.argv[2]))", "config(mode='off')")
+    process = run_python(code + "print('wandb' in sys.modules)", str(tmp_path), "0")
+    assert process.communicate()[0] == "False\n"
+    assert not (tmp_path / "wandb").exists()
+
+
+def test_offline_uses_no_network_even_with_a_key(tmp_path: Path) -> None:
+    strace = shutil.which("strace")
+    if not strace or subprocess.run([strace, "true"], capture_output=True).returncode:
+        pytest.skip("needs strace and the right to use it")
+    trace = tmp_path / "trace"
+    command = f"import os, sys; os.execv({strace!r}, sys.argv[1:])"
+    options = ["strace", "-f", "-e", "trace=connect,sendto,sendmsg", "-o", str(trace)]
+    python = [sys.executable, "-c", LOG_ALL, str(tmp_path), "0"]
+    process = run_python(command, *options, *python, WANDB_API_KEY=KEY)
+    assert process.communicate()[0] == ""
+    calls = trace.read_text()
+    assert history(mirrored(tmp_path)) == ROWS
+    assert "AF_UNIX" in calls  # how wandb's service is reached, so the trace did see it
+    assert re.findall(r".*AF_INET.*", calls) == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "environment", "expected"),
+    [
+        ("auto", {}, "offline"),
+        ("auto", {"WANDB_API_KEY": KEY}, "online"),
+        ("auto", {"WANDB_API_KEY": KEY, "WANDB_MODE": "offline"}, "offline"),
+        ("auto", {"WANDB_API_KEY": KEY, "WANDB_MODE": "disabled"}, "off"),
+        ("auto", {"WANDB_API_KEY": ""}, "offline"),
+        ("online", {"WANDB_API_KEY": KEY, "WANDB_MODE": "offline"}, "online"),
+        ("offline", {"WANDB_API_KEY": KEY}, "offline"),
+        ("off", {"WANDB_API_KEY": KEY}, "off"),
+    ],
+)
+def test_mode(
+    mode: str, environment: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert tracking.resolve_mode(mode) == expected
+
+
+def test_mode_from_the_files_of_wandb_login(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / ".netrc"
+    netrc.write_text(f"machine api.wandb.ai\n  login user\n  password {KEY}\n")
+    netrc.chmod(0o600)
+    assert tracking.resolve_mode("auto") == "online"
+    own_server = tmp_path / ".config" / "wandb" / "settings"
+    own_server.parent.mkdir(parents=True)
+    own_server.write_text("[default]\nbase_url = https://wandb.example.org\n")
+    assert tracking.resolve_mode("auto") == "offline"  # the key is for another server
+    monkeypatch.setenv("WANDB_BASE_URL", "https://api.wandb.ai")
+    assert tracking.resolve_mode("auto") == "online"
+    own_server.write_text("[default]\nmode = offline\n")  # what `wandb offline` writes
+    assert tracking.resolve_mode("auto") == "offline"
+    own_server.write_text("no settings file")
+    netrc.write_text("machine")
+    assert tracking.resolve_mode("auto") == "offline"
+
+
+@pytest.mark.parametrize(("mode", "variable"), [("online", ""), ("auto", "online")])
+def test_online_without_a_key_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, variable: str
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", variable)
+    named = "WANDB_MODE" if variable else "tracking.mode"
+    with (
+        pytest.raises(ConfigError, match=rf"^{named}: 'online', but no .* key was found; .*$"),
+        tracking.mirror(config(mode=mode), **arguments(tmp_path)),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_goes_on_where_wandb_cannot_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "wandb").write_text("a file where the folder should be")
+    with tracking.mirror(config(), **arguments(tmp_path), rows_so_far=ROWS[:1]) as copy:
+        copy.log(ROWS[1])
+        copy.summarize({"status": "finished"})
+    [message] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert message.startswith("W&B cannot start offline; the run goes on: ")
+    assert "\n" not in message
+
+
+def test_a_run_goes_on_where_wandb_fails_and_is_still_ended(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with tracking.mirror(config(), **arguments(tmp_path)) as copy:
+        copy.log(ROWS[0])
+        copy.log({"iteration": float("nan")})
+        copy.log(ROWS[1])
+    [message] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert message.startswith("W&B failed; the run goes on and keeps its record: ValueError")
+    assert history(mirrored(tmp_path)) == ROWS[:1]
+    assert exit_codes(mirrored(tmp_path)) == [0]
+
+
+def test_a_server_that_is_away_leaves_the_run_offline(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]  # closed on leaving, so nobody answers there
+    code = LOG_ALL.replace("config(int(sys.argv[2]))", "config(mode='auto')")
+    code = "from degradation import tracking; tracking.INIT_TIMEOUT_S = 1.0\n" + code
+    server = {"WANDB_API_KEY": KEY, "WANDB_BASE_URL": f"http://127.0.0.1:{port}"}
+    process = run_python(code, str(tmp_path), "0", **server)
+    output = process.communicate()[0]
+    assert process.returncode == 0
+    assert re.fullmatch(r"W&B cannot start online; the run goes on: .*\n", output)
+    assert history(mirrored(tmp_path)) == ROWS
+
+
+class Server(BaseHTTPRequestHandler):
+    """As much of a W&B server as a run needs; `rows` by run id, `requests` as they came."""
+
+    rows: dict[str, list[records.Row]]
+    requests: list[str]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        self.requests.append(body.decode())
+        answer = self.answer(json.loads(body)) if body else {}
+        data = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    do_PUT = do_POST
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        if self.path.endswith("/file_stream"):
+            lines = request.get("files", {}).get("wandb-history.jsonl", {}).get("content", [])
+            self.rows.setdefault(self.path.split("/")[-2], []).extend(map(json.loads, lines))
+            return {}
+        variables = request.get("variables", {})
+        project = {"id": "p", "name": "degradation", "entity": {"id": "e", "name": "student"}}
+        if "mutation UpsertBucket" in request["query"]:
+            bucket = {"id": "b", "name": variables["name"], "project": project, "config": "{}"}
+            return {"data": {"upsertBucket": {"bucket": bucket, "inserted": True}}}
+        if "query RunResumeStatus" in request["query"]:
+            rows = self.rows.get(variables["name"])
+            bucket = {"id": "b", "name": variables["name"], "config": "{}", "eventsTail": "[]"}
+            bucket |= {"historyTail": json.dumps([json.dumps(rows[-1])])} if rows else {}
+            bucket |= {"historyLineCount": len(rows or ()), "wandbConfig": '{"t": {}}'}
+            bucket |= {"summaryMetrics": "{}", "logLineCount": 0, "eventsLineCount": 0}
+            return {"data": {"model": project | {"bucket": bucket if rows else None}}}
+        if "mutation CreateRunFiles" in request["query"]:
+            host = self.headers["Host"]
+            urls = [
+                {"name": name, "uploadUrl": f"http://{host}/{name}"} for name in variables["files"]
+            ]
+            files = {"runID": "b", "uploadHeaders": [], "files": urls}
+            return {"data": {"createRunFiles": files}}
+        return {"data": {}}
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Silent."""
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[type[Server], str]]:
+    handler = type("RunningServer", (Server,), {"rows": {}, "requests": []})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield handler, f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+def test_online_the_server_gets_each_row_once_also_when_continued(
+    tmp_path: Path, server: tuple[type[Server], str]
+) -> None:
+    handler, url = server
+    code = LOG_ALL.replace("config(int(sys.argv[2]))", "config(mode='online')")
+    broken = code.replace("in ROWS:", "in ROWS[:2]:")
+    continued = code.replace("as copy", "rows_so_far=ROWS[:1]) as copy", 1)
+    continued = continued.replace("2]))) rows", "2])), rows").replace("in ROWS:", "in ROWS[1:]:")
+    for script in (broken, continued):
+        process = run_python(script, str(tmp_path), "0", WANDB_API_KEY=KEY, WANDB_BASE_URL=url)
+        assert process.communicate()[0] == ""
+    [(run_id, rows)] = handler.rows.items()
+    assert run_id == "degradation-quick-plain-56-s0-0a1b2c3d"
+    assert [{k: v for k, v in row.items() if k[0] != "_"} for row in rows] == ROWS
+    sent = "\n".join(handler.requests)
+    for private in (socket.gethostname(), "somebody", str(tmp_path), sys.executable, KEY):
+        assert not re.search(rf"\b{re.escape(private)}\b", sent), private
+
+
+logging.getLogger("wandb").setLevel(logging.ERROR)
