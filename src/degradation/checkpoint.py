@@ -1,6 +1,7 @@
 """Save and load what a run needs to continue: weights, momentum and the iteration.
 
-Order and augmentation of the data are functions of seed and iteration, so no generator's state belongs to it.
+Order and augmentation of the data are functions of seed and iteration, so no generator's state
+belongs to it.
 """
 
 import io
@@ -35,13 +36,16 @@ def save(
 
 
 def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, config_hash: str) -> int:
-    """Fills model and optimizer and returns the iteration. Raises CheckpointError and then changes neither."""
+    """Fills model and optimizer and returns the iteration. Raises CheckpointError and then changes
+    neither.
+    """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         found, iteration = content["config_hash"], int(content["iteration"])
     except (RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError):
         raise CheckpointError(
-            f"{path}: cut short or altered, not a checkpoint; remove the run directory to start this run again"
+            f"{path}: cut short or altered, not a checkpoint; "
+            "remove the run directory to start this run again"
         ) from None
     if found != config_hash:
         raise CheckpointError(f"{path}: made by config {found}, this run's is {config_hash}")

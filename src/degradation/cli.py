@@ -1,4 +1,6 @@
-"""Between Hydra and the user: the schema, the study's baseline, and one line for whatever a user got wrong."""
+"""Between Hydra and the user: the schema, the study's baseline, and one line for whatever a user
+got wrong.
+"""
 
 import difflib
 import os
@@ -27,13 +29,17 @@ def conf_dir() -> Path:
 
 
 def baseline(cfg: Config) -> Config:
-    """The config of cfg's study before any other override; what differs from it goes into a run's name."""
+    """The config of cfg's study before any other override; what differs from it goes into a run's
+    name.
+    """
     experiment = [] if cfg.experiment == "adhoc" else [f"+experiment={cfg.experiment}"]
     return config.from_dict(hydra.compose("config", [f"preset={cfg.preset}", *experiment]))
 
 
 def guard(task: Callable[[], None]) -> int:
-    """Runs Hydra's main; the exit status. HYDRA_FULL_ERROR=1 shows the traceback instead of the line."""
+    """Runs Hydra's main; the exit status. HYDRA_FULL_ERROR=1 shows the traceback instead of the
+    line.
+    """
     wanted = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = (
         "1"  # Hydra then raises instead of printing its own, longer, account
@@ -53,7 +59,9 @@ def guard(task: Callable[[], None]) -> int:
 
 
 def _is_users(error: Exception) -> bool:
-    """Ours carry a message for the user; a bare ValueError out of a library is a bug and keeps its traceback."""
+    """Ours carry a message for the user; a bare ValueError out of a library is a bug and keeps its
+    traceback.
+    """
     module = type(error).__module__
     return not isinstance(error, ValueError) or module.startswith(
         ("degradation", "omegaconf", "hydra")
@@ -71,7 +79,8 @@ def one_line(error: BaseException) -> str:
     if match := re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct", text):
         key = match[1] or match[2]
         close = difflib.get_close_matches(key, keys, 3, 0.5)
-        return f"{key}: no such key; accepted: {', '.join(close) if close else 'see the configuration reference'}"
+        accepted = ", ".join(close) or "see the configuration reference"
+        return f"{key}: no such key; accepted: {accepted}"
     if match := re.search(
         r"Value '(.*)' of type '.*' could not be converted to (\w+)\s+full_key: (\S+)", text
     ):

@@ -1,7 +1,8 @@
 """The configuration: what may be set, in which unit, and every check of a user's value.
 
-`conf/` holds the values, these dataclasses the types and the meaning. `from_dict` is the one way from Hydra's
-composed config to a checked `Config`; whatever is wrong is answered with one `ConfigError` that names the key.
+`conf/` holds the values, these dataclasses the types and the meaning. `from_dict` is the one way
+from Hydra's composed config to a checked `Config`; whatever is wrong is answered with one
+`ConfigError` that names the key.
 """
 
 import dataclasses
@@ -21,7 +22,7 @@ TRACKING_MODES = ("auto", "offline", "online", "off")
 
 
 class ConfigError(ValueError):
-    """A value the user can correct; the message names the key, what was found and what is accepted."""
+    """A value the user can correct; the message names the key, the value and what is accepted."""
 
 
 @dataclass
@@ -35,7 +36,9 @@ class ModelConfig:
     width: int = MISSING
     """Channels of the first stage; the others have 2 and 4 times as many."""
     shortcut: str = MISSING
-    """`A` identity with zero-padded channels, `B` 1x1 projection where the size changes, `C` everywhere."""
+    """`A` identity with zero-padded channels, `B` 1x1 projection where the size changes, `C`
+    everywhere.
+    """
     batch_norm: bool = MISSING
     """Batch norm after every conv; without it the convs have a bias."""
     bn_group_size: int = MISSING
@@ -43,7 +46,9 @@ class ModelConfig:
     activation: str = MISSING
     """`relu` or `prelu` (one learnt slope a channel)."""
     order: str = MISSING
-    """`post` (conv, BN, activation: He et al. 2015) or `pre` (BN, activation, conv: He et al. 2016)."""
+    """`post` (conv, BN, activation: He et al. 2015) or `pre` (BN, activation, conv: He et al.
+    2016).
+    """
     init: str = MISSING
     """He-normal initialisation of the convs: `fan_out` or `fan_in`."""
 
@@ -53,13 +58,19 @@ class DataConfig:
     """What is trained on."""
 
     name: str = MISSING
-    """`cifar10`, or `shapes`, a procedural stand-in of the same form for machines without CIFAR-10."""
+    """`cifar10`, or `shapes`, a procedural stand-in of the same form for machines without CIFAR-10.
+    """
     root: str | None = None
-    """Folder that holds `cifar-10-batches-py/`; null: the cache folder, filled by download when empty."""
+    """Folder that holds `cifar-10-batches-py/`; null: the cache folder, filled by download when
+    empty.
+    """
     split: str = MISSING
-    """`full`: 50,000 training images and the test set; `val`: 45,000, and the other 5,000 in the test set's place."""
+    """`full`: 50,000 training images and the test set; `val`: 45,000, and the other 5,000 in the
+    test set's place.
+    """
     train_images: int = MISSING
-    """Train on the first this many images of the split (the sets come shuffled); 0: on all of them."""
+    """Train on the first this many images of the split (the sets come shuffled); 0: on all of them.
+    """
     pixels: int = MISSING
     """Side of the images in pixels: 32, or 16 or 8 (mean-pooled)."""
     augment: bool = MISSING
@@ -107,9 +118,13 @@ class TrainerConfig:
     eval_every: int = MISSING
     """Iterations between two evaluations for the curves; 0: only at the end."""
     curve_train_images: int = MISSING
-    """Training images, always the same first ones, of such an evaluation (`eval/train_subset_error_pct`)."""
+    """Training images, always the same first ones, of such an evaluation
+    (`eval/train_subset_error_pct`).
+    """
     curve_test_images: int = MISSING
-    """Test images of such an evaluation; 0: all (`test/error_pct`), otherwise `test/subset_error_pct`."""
+    """Test images of such an evaluation; 0: all (`test/error_pct`), otherwise
+    `test/subset_error_pct`.
+    """
     full_eval_every: int = MISSING
     """Iterations between two evaluations on the whole training set; 0: only at the end."""
     eval_batch_size: int = MISSING
@@ -197,7 +212,9 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The flat settings that decide what is computed; two runs with the same identity are the same run."""
+    """The flat settings that decide what is computed; two runs with the same identity are the same
+    run.
+    """
     flat = flatten(config)
     return {
         k: v
@@ -220,7 +237,9 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]
 
 
 def arm_name(cfg: Config, baseline: Config) -> str:
-    """`plain-56`, and `-<field><value>` for what differs from the study's `baseline` (its preset and experiment)."""
+    """`plain-56`, and `-<field><value>` for what differs from the study's `baseline` (its preset
+    and experiment).
+    """
     ours, theirs = identity(to_dict(cfg)), identity(to_dict(baseline))
     parts = [cfg.model.kind, str(cfg.model.depth)]
     for key in sorted(ours):

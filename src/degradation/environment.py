@@ -89,7 +89,9 @@ def _cpu_name() -> str:
 
 
 def command(overrides: list[str]) -> str:
-    """The command that makes this one run; the values of keys that name folders of this machine are left out."""
+    """The command that makes this one run; the values of keys that name folders of this machine are
+    left out.
+    """
     shown = [o if "root=" not in o else o.partition("=")[0] + "=..." for o in overrides]
     return shlex.join(["degradation", *shown])
 

@@ -1,4 +1,6 @@
-"""The training loop: a generator that yields at each record, driven to its end for one run, in turns for many."""
+"""The training loop: a generator that yields at each record, driven to its end for one run, in
+turns for many.
+"""
 
 import math
 import time
@@ -30,7 +32,9 @@ class State:
 
 
 def train(state: State, data: Data, cfg: Config, probes: Sequence[Probe] = ()) -> Iterator[Row]:
-    """Takes the steps that are left and yields a row every `record_every`; a row with a NaN in it is the last."""
+    """Takes the steps that are left and yields a row every `record_every`; a row with a NaN in it
+    is the last.
+    """
     step = EagerStep(state.model, state.optimizer, cfg.trainer.precision)
     state.model.train()
     since, steps = time.perf_counter(), 0
@@ -58,7 +62,9 @@ def train(state: State, data: Data, cfg: Config, probes: Sequence[Probe] = ()) -
 
 
 def evaluations(state: State, data: Data, cfg: Config) -> Row:
-    """Clean errors, those that are due at this iteration: for the curves, and over the whole sets at the end."""
+    """Clean errors, those that are due at this iteration: for the curves, and over the whole sets
+    at the end.
+    """
     trainer, row = cfg.trainer, Row()
     whole = _due(state.iteration, trainer.full_eval_every, cfg)
     curve = _due(state.iteration, trainer.eval_every, cfg)

@@ -7,7 +7,9 @@ from degradation.config import OptimConfig, ScheduleConfig
 
 
 def learning_rate(iteration: int, base_lr: float, depth: int, cfg: ScheduleConfig) -> float:
-    """The rate of step `iteration`, counted from 0: a milestone m changes the rate from the step after m steps on."""
+    """The rate of step `iteration`, counted from 0: a milestone m changes the rate from the step
+    after m steps on.
+    """
     lr = base_lr
     for milestone in cfg.milestones:
         if iteration >= milestone:
@@ -20,7 +22,7 @@ def learning_rate(iteration: int, base_lr: float, depth: int, cfg: ScheduleConfi
 
 
 def build_optimizer(model: nn.Module, cfg: OptimConfig) -> torch.optim.SGD:
-    """SGD with momentum; weight decay on all parameters, batch norm and biases included (Sec. 3.4)."""
+    """SGD with momentum; weight decay on all parameters, biases included (Sec. 3.4)."""
     device = next(model.parameters()).device
     return torch.optim.SGD(
         model.parameters(),

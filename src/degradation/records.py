@@ -1,7 +1,8 @@
 """The record of a run: the one place that writes and reads it.
 
-A run directory holds `config.yaml`, `metrics.jsonl` (one object a line, flushed and fsynced), `environment.json` and,
-once the run has ended, `summary.json`. The record is the truth; everything else (W&B, tables, figures) is made from it.
+A run directory holds `config.yaml`, `metrics.jsonl` (one object a line, flushed and fsynced),
+`environment.json` and, once the run has ended, `summary.json`. The record is the truth; everything
+else (W&B, tables, figures) is made from it.
 """
 
 import json
@@ -24,7 +25,9 @@ CONFIG, METRICS, SUMMARY, ENVIRONMENT = (
 )
 
 Row = dict[str, float]
-"""One line of `metrics.jsonl`: `iteration`, `epoch`, `lr`, `wall_s`, `images_per_s` and measurements; errors in percent."""
+"""One line of `metrics.jsonl`: `iteration`, `epoch`, `lr`, `wall_s`, `images_per_s` and
+measurements; errors in percent.
+"""
 
 
 class RecordError(ValueError):
@@ -63,7 +66,9 @@ def arm_of(run_name: str) -> str:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Temporary file, fsync, rename, fsync of the folder: `path` holds the old bytes or the new ones, never a part."""
+    """Temporary file, fsync, rename, fsync of the folder: `path` holds the old bytes or the new
+    ones, never a part.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -89,8 +94,9 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 class Writer:
     """Appends to one run's record.
 
-    `resume_at` is the iteration of the checkpoint the run continues from: later lines, and a last line cut short, are
-    dropped, because the continued run writes them again. 0 starts the record anew.
+    `resume_at` is the iteration of the checkpoint the run continues from: later lines, and a last
+    line cut short, are dropped, because the continued run writes them again. 0 starts the record
+    anew.
     """
 
     def __init__(
@@ -109,7 +115,7 @@ class Writer:
         )
         if resume_at and (not kept or kept[-1]["iteration"] != resume_at):
             raise RecordError(
-                f"{run_dir / METRICS}: no line for iteration {resume_at}, at which the checkpoint stands; "
+                f"{run_dir / METRICS}: no line for iteration {resume_at}, where the checkpoint stands; "
                 "remove the run directory to start this run again"
             )
         write_atomically(run_dir / CONFIG, yaml.safe_dump(dict(config), sort_keys=False).encode())
@@ -139,7 +145,9 @@ def _line(row: Row) -> str:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The lines of a `metrics.jsonl`; a last line without its end is a write cut short and is not data."""
+    """The lines of a `metrics.jsonl`; a last line without its end is a write cut short and is not
+    data.
+    """
     if not path.exists():
         return []
     lines = path.read_bytes().split(b"\n")[:-1]
@@ -147,8 +155,8 @@ def read_rows(path: Path) -> list[Row]:
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
-            assert isinstance(row, dict) and isinstance(row["iteration"], int)
-        except (ValueError, KeyError, AssertionError):
+            assert isinstance(row["iteration"], int)
+        except (ValueError, KeyError, TypeError, AssertionError):
             raise RecordError(
                 f"{path}: line {number} is not a line of a record: {line[:60]!r}"
             ) from None

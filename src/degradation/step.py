@@ -36,7 +36,9 @@ class EagerStep:
         self._steps += 1
 
     def read(self) -> tuple[float, float]:
-        """Mean loss and error in percent since the last read: running, augmented, train mode. Synchronises."""
+        """Mean loss and error in percent since the last read: running, augmented, train mode.
+        Synchronises.
+        """
         loss, error_pct = self._loss.item() / self._steps, 100 * self._wrong.item() / self._images
         self._reset()
         return loss, error_pct
@@ -50,7 +52,9 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 def evaluate(
     model: nn.Module, split: Split, data: Data, batch_size: int, precision: str
 ) -> tuple[float, float]:
-    """Mean loss and error in percent on clean images in eval mode; the model is back in train mode afterwards."""
+    """Mean loss and error in percent on clean images in eval mode; the model is back in train mode
+    afterwards.
+    """
     model.eval()
     loss = torch.zeros((), device=data.mean.device)
     wrong = torch.zeros((), dtype=torch.int64, device=data.mean.device)

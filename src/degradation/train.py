@@ -26,8 +26,8 @@ LOCK = ".lock"
 def run(cfg: Config, baseline: Config, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Trains one run, or continues it, or finds it finished; returns its summary.
 
-    baseline: the study's config, from which the run is named. Raises ConfigError, DataError, RecordError,
-    CheckpointError or OSError, each with a message for the user.
+    baseline: the study's config, from which the run is named. Raises ConfigError, DataError,
+    RecordError, CheckpointError or OSError, each with a message for the user.
     """
     arm = config.arm_name(cfg, baseline)
     run_dir = config.study_dir(cfg) / "runs" / f"{arm}-s{cfg.seed}"
@@ -102,7 +102,9 @@ def _checkpoint_due(iteration: int, cfg: Config) -> bool:
 def summarise(
     cfg: Config, arm: str, identity: str, rows: Sequence[Row], parameters: int
 ) -> dict[str, Any]:
-    """summary.json: the last iterate's numbers, and the best on the test set under a name that says so."""
+    """summary.json: the last iterate's numbers, and the best on the test set under a name that says
+    so.
+    """
     last = rows[-1]
     finished = int(last["iteration"]) == cfg.schedule.iterations and "eval/train_loss" in last
     tested = [row for row in rows if "test/error_pct" in row]

@@ -94,3 +94,16 @@ class Study:
         """Plain first, by depth, then by name."""
         keys = {run.arm: (KINDS.index(run.kind), run.depth, run.arm) for run in self.runs}
         return sorted(keys, key=lambda arm: keys[arm])
+
+    @property
+    def data_title(self) -> str:
+        """The data set's name, with the warning that `shapes` needs wherever it stands."""
+        titles = {"cifar10": "CIFAR-10", "shapes": "shapes (procedural, not CIFAR-10)"}
+        return titles.get(self.data or "", self.data or "a data set not stated")
+
+    @property
+    def seeds_text(self) -> str:
+        """For example `n = 3 seeds`, or `n = 2 to 3 seeds` where the arms differ."""
+        counts = sorted({len(self.ended(arm)) for arm in self.arms})
+        span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+        return f"n = {span} seed{'' if span == '1' else 's'}"

@@ -6,6 +6,7 @@ as in the paper. Nothing rests on colour alone.
 
 import math
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -26,11 +27,14 @@ TEST_CURVES = ("test/error_pct", "test/subset_error_pct")
 FINAL = {"training": Metric("eval/train_error_pct"), "test": Metric("test/error_pct")}
 LINES = {"training": (0, (4, 1.6)), "test": "solid"}
 MARKERS = {18: "o", 20: "o", 32: "s", 34: "s", 44: "^", 56: "D", 110: "v", 1202: "P"}
-KIND_STYLE = {"plain": ("#D55E00", "s"), "residual": ("#0072B2", "o")}  # Okabe and Ito (2008)
+KIND_STYLE: dict[Any, Any] = {
+    "plain": ("#D55E00", "s"),
+    "residual": ("#0072B2", "o"),
+}  # Okabe and Ito (2008)
 CHANCE = "#8a8a8a"
 LOG_BELOW_PCT = 5.0
 """A logarithmic error axis once a mean final error is below this: the curves span decades."""
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "axes.titlesize": 12,
@@ -65,20 +69,6 @@ def colour(depth: int) -> tuple[float, float, float, float]:
     return red, green, blue, alpha
 
 
-def data_name(study: Study) -> str:
-    """The data set's name, with the warning that `shapes` needs wherever it stands."""
-    if study.data == "shapes":
-        return "shapes (procedural, not CIFAR-10)"
-    return {"cifar10": "CIFAR-10"}.get(study.data or "", study.data or "data set not stated")
-
-
-def seeds_text(study: Study) -> str:
-    """For example `n = 3 seeds`, or `n = 2 to 3 seeds` where the arms differ."""
-    counts = sorted({len(study.ended(arm)) for arm in study.arms})
-    span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    return f"n = {span} seed{'' if span == '1' else 's'}"
-
-
 def _arms(study: Study, kind: str) -> dict[int, list[RunCurves]]:
     """Ended runs by depth; arms with overrides stay out."""
     depths = sorted({run.depth for run in study.runs if run.kind == kind})
@@ -97,7 +87,12 @@ def _error_curves(study: Study) -> Figure:
         for index, (depth, runs) in enumerate(_arms(study, kind).items()):
             for split, key in keys.items():
                 _mean_curve(
-                    axes, depth, [run for run in runs if key in run.curves], key, split, index
+                    axes,
+                    depth,
+                    [run for run in runs if key in run.curves],
+                    key,
+                    split=split,
+                    index=index,
                 )
         axes.set_title(kind.capitalize())
         axes.set_xlabel("iteration")
@@ -114,7 +109,7 @@ def _error_curves(study: Study) -> Figure:
 
 
 def _mean_curve(
-    axes: Axes, depth: int, runs: list[RunCurves], key: str, split: str, index: int
+    axes: Axes, depth: int, runs: list[RunCurves], key: str, *, split: str, index: int
 ) -> None:
     if not runs:
         return
@@ -182,7 +177,8 @@ def _error_axis(axes: Axes, study: Study) -> None:
         axes.yaxis.set_major_formatter(ScalarFormatter())
         axes.yaxis.set_major_locator(FixedLocator([0.01, 0.1, 1, 2, 5, 10, 20, 50, 100]))
     else:
-        axes.set_ylim(0, 100)
+        lowest = min(finals, default=0.0)
+        axes.set_ylim(max(0.0, 10 * math.floor((lowest - 5) / 10)), 95)
 
 
 def _final_error(study: Study) -> Figure:
@@ -193,19 +189,20 @@ def _final_error(study: Study) -> Figure:
     handles = []
     for kind, side in zip(KINDS, (-1, 1), strict=True):
         for split, metric in FINAL.items():
-            dodge = 1.012 ** (side * (1 if split == "test" else 2.6))
-            _final_line(axes, _arms(study, kind), kind, split, metric, dodge)
+            dodge = 1.022 ** (side * (1 if split == "test" else 2.4))
+            _final_line(axes, _arms(study, kind), kind, split, metric=metric, dodge=dodge)
             tint, marker = KIND_STYLE[kind]
             handles.append(_handle(tint, LINES[split], marker, f"{kind}, {split}", split == "test"))
     depths = sorted({depth for kind in KINDS for depth in _arms(study, kind)})
     axes.set_xscale("log")
+    axes.margins(x=0.08)
     axes.xaxis.set_major_locator(FixedLocator(depths))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter("{x:.0f}")
     axes.set_xlabel("depth (weighted layers)")
     _error_axis(axes, study)
-    axes.text(0.99, DIVERGED_ERROR_PCT, "chance", color="#5f5f5f", fontsize=9,
-              ha="right", va="bottom", transform=axes.get_yaxis_transform())  # fmt: skip
+    axes.text(0.01, DIVERGED_ERROR_PCT, "chance", color="#5f5f5f", fontsize=9,
+              ha="left", va="bottom", transform=axes.get_yaxis_transform())  # fmt: skip
     figure.legend(handles=handles, loc="outside right center")
     _title(figure, study, "Error of the last iterate", f"mean and {CONFIDENCE:.0%} interval")
     return figure
@@ -216,6 +213,7 @@ def _final_line(
     arms: dict[int, list[RunCurves]],
     kind: str,
     split: str,
+    *,
     metric: Metric,
     dodge: float,
 ) -> None:
@@ -246,8 +244,8 @@ def _handle(tint: object, line: object, marker: str, label: str, filled: bool = 
 
 def _title(figure: Figure, study: Study, what: str, how: str) -> None:
     preset = f", preset {study.preset}" if study.preset else ""
-    head = f"{what} on {data_name(study)}{preset}"
-    figure.suptitle(f"{head}\n{seeds_text(study)}; {how}", fontsize=10, color="#333333")
+    head = f"{what} on {study.data_title}{preset}"
+    figure.suptitle(f"{head}\n{study.seeds_text}; {how}", fontsize=10, color="#333333")
 
 
 def _save(figure: Figure, stem: Path) -> list[Path]:

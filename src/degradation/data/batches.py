@@ -1,6 +1,8 @@
-"""Batches from device-resident uint8 images: which images, how augmented, as a function of seed and iteration alone.
+"""Batches from device-resident uint8 images: which images, how augmented, as a function of seed and
+iteration alone.
 
-Nothing here keeps state, so a resumed run, a run beside others and a run of another net see the same images.
+Nothing here keeps state, so a resumed run, a run beside others and a run of another net see the
+same images.
 """
 
 from dataclasses import dataclass
@@ -73,7 +75,9 @@ def _split(images: np.ndarray, labels: np.ndarray, pixels: int, device: torch.de
 
 
 def pool(images: Tensor, pixels: int) -> Tensor:
-    """(N, 3, 32, 32) uint8 -> (N, 3, pixels, pixels) uint8: means over squares, rounded half to even."""
+    """(N, 3, 32, 32) uint8 -> (N, 3, pixels, pixels) uint8: means over squares, rounded half to
+    even.
+    """
     side = images.shape[-1] // pixels
     if side == 1:
         return images
@@ -84,7 +88,9 @@ def pool(images: Tensor, pixels: int) -> Tensor:
 
 
 def _generator(seed: int, epoch: int, purpose: int) -> torch.Generator:
-    """Its own stream for each seed, epoch and purpose; SeedSequence mixes them so that no two coincide."""
+    """Its own stream for each seed, epoch and purpose; SeedSequence mixes them so that no two
+    coincide.
+    """
     state = int(np.random.SeedSequence([seed, epoch, purpose]).generate_state(1, np.uint64)[0])
     return torch.Generator().manual_seed(state >> 1)
 
@@ -97,7 +103,9 @@ def permutation(seed: int, epoch: int, count: int) -> Tensor:
 
 @lru_cache(maxsize=4)
 def augmentation(seed: int, epoch: int, count: int, pixels: int) -> Tensor:
-    """(count, 3) int64: row and column of the crop in the padded image, and whether it is flipped, for each place."""
+    """(count, 3) int64: row and column of the crop in the padded image, and whether it is flipped,
+    for each place.
+    """
     generator = _generator(seed, epoch, 1)
     offsets = torch.randint(0, 2 * padding(pixels) + 1, (count, 2), generator=generator)
     flips = torch.randint(0, 2, (count, 1), generator=generator)
@@ -114,8 +122,9 @@ def draw(
 ) -> tuple[Tensor, Tensor]:
     """The images of a batch (B,) and their augmentation (B, 3).
 
-    The epochs' permutations follow one another without a gap, so a batch may span two epochs and every batch is full:
-    50,000 is not a multiple of 128, and a batch of another size would be normalised over fewer images.
+    The epochs' permutations follow one another without a gap, so a batch may span two epochs and
+    every batch is full: 50,000 is not a multiple of 128, and a batch of another size would be
+    normalised over fewer images.
     """
     places = torch.arange(iteration * batch_size, (iteration + 1) * batch_size)
     indices, draws = [], []
@@ -127,7 +136,9 @@ def draw(
 
 
 def source_pixels(draws: Tensor, pixels: int) -> Tensor:
-    """(B, 3) draws -> (B, P*P): for each pixel of the crop the pixel of the image it shows, P*P where that is outside."""
+    """(B, 3) draws -> (B, P*P): for each pixel of the crop the pixel of the image it shows, P*P
+    where that is outside.
+    """
     row, column, flip = (draws[:, i, None] for i in range(3))  # (B, 1)
     steps = torch.arange(pixels, device=draws.device)
     y = steps + row - padding(pixels)  # (B, P)

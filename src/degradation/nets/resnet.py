@@ -1,6 +1,8 @@
-"""Plain and residual networks for CIFAR-10: one class that differs by the addition in `Block.forward`.
+"""Plain and residual networks for CIFAR-10: one class that differs by the addition in
+`Block.forward`.
 
-He et al. 2015 (arXiv:1512.03385), Sec. 4.2; the pre-activation order from He et al. 2016 (arXiv:1603.05027).
+He et al. 2015 (arXiv:1512.03385), Sec. 4.2; the pre-activation order from He et al. 2016
+(arXiv:1603.05027).
 """
 
 import torch
@@ -14,7 +16,8 @@ NUM_CLASSES = 10
 
 
 def blocks_per_stage(depth: int) -> tuple[int, int, int]:
-    """(depth - 2) / 2 blocks over three stages, as evenly as possible, the extra ones to the earlier stages.
+    """(depth - 2) / 2 blocks over three stages, as evenly as possible, the extra ones to the
+    earlier stages.
 
     Depths 6n + 2 are the paper's (20, 32, 44, 56, 110, 1202); 18 gives 3-3-2 and 34 gives 6-5-5.
     """
@@ -25,7 +28,9 @@ def blocks_per_stage(depth: int) -> tuple[int, int, int]:
 
 
 class GroupedBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm over consecutive groups of the batch, as when a batch is spread over several devices."""
+    """Batch norm over consecutive groups of the batch, as when a batch is spread over several
+    devices.
+    """
 
     def __init__(self, channels: int, group_size: int):
         super().__init__(channels)
@@ -102,7 +107,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C_in, H, W) -> (B, C_out, H / stride, W / stride)
         if self.pre:
-            # the clone keeps the in-place activation of a net without batch norm off the shortcut's input
+            # without batch norm the in-place activation would change the shortcut's input
             y = self.conv1(self.act1(_own(self.norm1(x), x)))
             y = self.conv2(self.act2(self.norm2(y)))
             return y if self.shortcut is None else y + self.shortcut(x)
@@ -152,7 +157,9 @@ class ResNet(nn.Module):
 
 
 def _initialise(module: nn.Module, mode: str) -> None:
-    """He-normal convs ([13] in the paper); the linear layer as in the authors' Torch port (uniform, zero bias)."""
+    """He-normal convs ([13] in the paper); the linear layer as in the authors' Torch port (uniform,
+    zero bias).
+    """
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")
         if module.bias is not None:
@@ -162,7 +169,9 @@ def _initialise(module: nn.Module, mode: str) -> None:
 
 
 def build_model(cfg: ModelConfig) -> ResNet:
-    """The net, initialised from PyTorch's global generator. Raises ValueError for a depth it cannot have."""
+    """The net, initialised from PyTorch's global generator. Raises ValueError for a depth it cannot
+    have.
+    """
     return ResNet(cfg)
 
 
@@ -171,7 +180,9 @@ def count_parameters(model: nn.Module) -> int:
 
 
 def count_multiply_adds(cfg: ModelConfig, pixels: int = 32) -> int:
-    """Multiply-adds of the convs and the linear layer for one image of `pixels` x `pixels`, as the paper counts them."""
+    """Multiply-adds of the convs and the linear layer for one image of `pixels` x `pixels`, as the
+    paper counts them.
+    """
     with torch.device("meta"):
         model = build_model(cfg).eval()
         counter = FlopCounterMode(display=False)

@@ -1,7 +1,8 @@
-"""Hydra's basic sweeper, with one difference: an axis on the command line replaces the experiment's.
+"""Hydra's basic sweeper, with one difference: an axis on the command line replaces the
+experiment's.
 
-Hydra joins the two lists, so that `+experiment=depth_sweep seed=5` would run every seed-5 run once for each seed of the
-experiment.
+Hydra joins the two lists, so that `+experiment=depth_sweep seed=5` would run every seed-5 run once
+for each seed of the experiment.
 """
 
 from typing import Any
