@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import logging
 import os
 import re
 import shutil
@@ -34,8 +33,7 @@ ROWS: list[records.Row] = [
 def no_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A user who never had anything to do with W&B, wherever the tests run."""
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
-        if name != "WANDB_SERVICE":  # by which wandb finds the service the tests share
-            monkeypatch.delenv(name)
+        monkeypatch.delenv(name)
     monkeypatch.delenv("NETRC", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
@@ -108,11 +106,10 @@ def exit_codes(found: list[Any]) -> list[int]:
 def run_python(code: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
     """`code` in a process of its own, with this module as `test_tracking`."""
     paths = [str(Path(__file__).parent), str(Path(tracking.__file__).parents[1])]
-    own = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
-    own |= {"PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"} | environment
+    own = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"} | environment
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
-        env=own,
+        env=os.environ | own,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -320,17 +317,32 @@ def test_a_run_goes_on_where_wandb_cannot_start(
     assert "\n" not in message
 
 
-def test_a_run_goes_on_where_wandb_fails_and_is_still_ended(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    with tracking.mirror(config(), **arguments(tmp_path)) as copy:
+KILL_THE_SERVICE = """
+import os, signal, sys
+from pathlib import Path
+from test_tracking import ROWS, arguments, config
+from degradation import tracking
+study = Path(sys.argv[1])
+for seed in (0, 1):
+    with tracking.mirror(config(seed), **arguments(study, seed)) as copy:
         copy.log(ROWS[0])
-        copy.log({"iteration": float("nan")})
-        copy.log(ROWS[1])
-    [message] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert message.startswith("W&B failed; the run goes on and keeps its record: ValueError")
-    assert history(mirrored(tmp_path)) == ROWS[:1]
-    assert exit_codes(mirrored(tmp_path)) == [0]
+        if seed == 0:
+            tasks = Path("/proc/self/task").glob("*/children")
+            [service] = [int(child) for task in tasks for child in task.read_text().split()]
+            os.kill(service, signal.SIGKILL)
+        for row in ROWS[1:]:
+            copy.log(row)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the service through /proc")
+def test_a_run_goes_on_where_the_service_dies_and_the_next_run_is_whole(tmp_path: Path) -> None:
+    process = run_python(KILL_THE_SERVICE, str(tmp_path))
+    output = process.communicate()[0]
+    assert process.returncode == 0
+    assert output
+    assert all(line.startswith("W&B") for line in output.splitlines()), output
+    assert history(mirrored(tmp_path, 1)) == ROWS
 
 
 def test_a_server_that_is_away_leaves_the_run_offline(tmp_path: Path) -> None:
@@ -353,23 +365,29 @@ class Server(BaseHTTPRequestHandler):
     requests: list[str]
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.headers.get("Content-Encoding") == "gzip":
-            body = gzip.decompress(body)
-        self.requests.append(body.decode())
-        answer = self.answer(json.loads(body)) if body else {}
-        data = json.dumps(answer).encode()
+        data = json.dumps(self.answer(json.loads(self.body()))).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
 
-    do_PUT = do_POST
+    def do_PUT(self) -> None:
+        self.body()
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def body(self) -> bytes:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        self.requests.append(body.decode())
+        return body
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         if self.path.endswith("/file_stream"):
-            lines = request.get("files", {}).get("wandb-history.jsonl", {}).get("content", [])
+            lines = (request.get("files") or {}).get("wandb-history.jsonl", {}).get("content", [])
             self.rows.setdefault(self.path.split("/")[-2], []).extend(map(json.loads, lines))
             return {}
         variables = request.get("variables", {})
@@ -425,6 +443,3 @@ def test_online_the_server_gets_each_row_once_also_when_continued(
     sent = "\n".join(handler.requests)
     for private in (socket.gethostname(), "somebody", str(tmp_path), sys.executable, KEY):
         assert not re.search(rf"\b{re.escape(private)}\b", sent), private
-
-
-logging.getLogger("wandb").setLevel(logging.ERROR)

@@ -7,7 +7,8 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 
 import hydra
@@ -36,16 +37,32 @@ def baseline(cfg: Config) -> Config:
     return config.from_dict(hydra.compose("config", [f"preset={cfg.preset}", *experiment]))
 
 
-def guard(task: Callable[[], None]) -> int:
-    """Runs Hydra's main; the exit status. HYDRA_FULL_ERROR=1 shows the traceback instead of the
-    line.
+def sweep(experiment: str, preset: str, overrides: Sequence[str] = ()) -> dict[str, Config]:
+    """A study's runs by name, in the order in which they are started; an override replaces an axis.
+
+    Raises Hydra's errors for an unknown experiment or preset and ConfigError for a wrong value.
+    """
+    fixed = [f"+experiment={experiment}", f"preset={preset}"]
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        with_hydra = hydra.compose("config", fixed, return_hydra_config=True)
+        composed = hydra.compose("config", fixed)
+        axes = {key: str(axis) for key, axis in (with_hydra.hydra.sweeper.params or {}).items()}
+        axes |= dict(override.split("=", 1) for override in overrides)
+        choices = [[f"{key}={value}" for value in axis.split(",")] for key, axis in axes.items()]
+        composed_runs = [hydra.compose("config", [*fixed, *run]) for run in product(*choices)]
+    runs, base = [config.from_dict(run) for run in composed_runs], config.from_dict(composed)
+    return {config.run_name(run, base): run for run in runs}
+
+
+def guard(task: Callable[[], int | None]) -> int:
+    """The exit status of a task: its own, or 2 after one line for what a user got wrong.
+
+    HYDRA_FULL_ERROR=1 shows the traceback instead of the line.
     """
     wanted = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    os.environ["HYDRA_FULL_ERROR"] = (
-        "1"  # Hydra then raises instead of printing its own, longer, account
-    )
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing its own account
     try:
-        task()
+        return task() or 0
     except KeyboardInterrupt:
         print("interrupted; the same command continues", file=sys.stderr)
         return 130
@@ -55,7 +72,6 @@ def guard(task: Callable[[], None]) -> int:
             return 1
         print(f"error: {one_line(error)}", file=sys.stderr)
         return 2
-    return 0
 
 
 def _is_users(error: Exception) -> bool:

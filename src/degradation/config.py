@@ -249,6 +249,11 @@ def arm_name(cfg: Config, baseline: Config) -> str:
     return "-".join(parts)
 
 
+def run_name(cfg: Config, baseline: Config) -> str:
+    """The arm's name and the seed: `plain-56-s0`."""
+    return f"{arm_name(cfg, baseline)}-s{cfg.seed}"
+
+
 def _value_text(value: object) -> str:
     if isinstance(value, list):
         return "_".join(map(_value_text, value)) or "none"

@@ -115,7 +115,7 @@ class Writer:
         )
         if resume_at and (not kept or kept[-1]["iteration"] != resume_at):
             raise RecordError(
-                f"{run_dir / METRICS}: no line for iteration {resume_at}, where the checkpoint stands; "
+                f"{run_dir / METRICS}: no line for iteration {resume_at}, the checkpoint's; "
                 "remove the run directory to start this run again"
             )
         write_atomically(run_dir / CONFIG, yaml.safe_dump(dict(config), sort_keys=False).encode())

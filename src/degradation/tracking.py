@@ -30,6 +30,8 @@ FINISH_TIMEOUT_S = 120.0
 """How long the end of a run waits for the upload; what is left stays on disk for `wandb sync`."""
 
 log = logging.getLogger(__name__)
+_open: "list[Mirror]" = []
+"""The runs of this process that W&B has not ended yet."""
 
 
 def resolve_mode(mode: str) -> Literal["online", "offline", "off"]:
@@ -63,6 +65,8 @@ class Mirror:
     def __init__(self, run: "wandb.Run | None" = None):
         self._run = run
         self.alive = run is not None
+        if run:
+            _open.append(self)
 
     def log(self, row: Row) -> None:
         """One line of the record, at step `iteration`; rows the server already has are not sent."""
@@ -79,11 +83,15 @@ class Mirror:
 
     def finish(self, exit_code: int) -> None:
         """Ends the run in W&B, after a failure too: else it stays open until the process ends."""
-        self.alive = self._run is not None
+        if self._run is None:
+            return
+        self.alive = True
         with self._harmless() as run:
             if run:
                 run.finish(exit_code=exit_code)
         self._run, self.alive = None, False
+        _open.remove(self)
+        _release()
 
     @contextmanager
     def _harmless(self) -> Iterator["wandb.Run | None"]:
@@ -149,7 +157,24 @@ def _start(mode: Literal["online", "offline"], study_dir: Path, **identity: Any)
             return Mirror(_init(attempt, study_dir, **identity))
         except Exception as error:
             log.warning("W&B cannot start %s; the run goes on: %s", attempt, _one_line(error))
+            _release()
     return Mirror()
+
+
+def _release() -> None:
+    """Ends wandb's service once no run needs it, which waits until all is on the disk.
+
+    `run.finish` returns earlier than that offline, and a worker of a process pool that then ends
+    leaves an empty file. Ending it also frees the id of a run that could not start.
+    """
+    import wandb
+
+    if _open or wandb.run is not None:  # the latter is a run the user has opened himself
+        return
+    try:
+        wandb.teardown()
+    except (Exception, SystemExit) as error:  # wandb exits where its service did not end well
+        log.warning("W&B's service did not end well: %s", _one_line(error))
 
 
 def _init(mode: Literal["online", "offline"], study_dir: Path, **identity: Any) -> "wandb.Run":
@@ -242,5 +267,5 @@ def _has_key(settings: Mapping[str, str]) -> bool:
     return bool(entry and entry[2])
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())

@@ -29,8 +29,7 @@ def run(cfg: Config, baseline: Config, overrides: Sequence[str] = ()) -> dict[st
     baseline: the study's config, from which the run is named. Raises ConfigError, DataError,
     RecordError, CheckpointError or OSError, each with a message for the user.
     """
-    arm = config.arm_name(cfg, baseline)
-    run_dir = config.study_dir(cfg) / "runs" / f"{arm}-s{cfg.seed}"
+    run_dir = config.study_dir(cfg) / "runs" / config.run_name(cfg, baseline)
     run_dir.mkdir(parents=True, exist_ok=True)
     try:
         tracking.resolve_mode(
@@ -41,7 +40,7 @@ def run(cfg: Config, baseline: Config, overrides: Sequence[str] = ()) -> dict[st
             if summary := records.read_summary(run_dir):
                 print(f"{run_dir.name}: {summary['status']} already, {run_dir}", flush=True)
                 return summary
-            return _run_locked(cfg, arm, run_dir, list(overrides))
+            return _run_locked(cfg, run_dir, list(overrides))
     except filelock.Timeout:
         raise ConfigError(f"{run_dir}: another process is at work on this run") from None
 
@@ -54,7 +53,7 @@ def _refuse_other_config(run_dir: Path, cfg: Config) -> None:
         )
 
 
-def _run_locked(cfg: Config, arm: str, run_dir: Path, overrides: list[str]) -> dict[str, Any]:
+def _run_locked(cfg: Config, run_dir: Path, overrides: list[str]) -> dict[str, Any]:
     device = environment.set_up(cfg.seed, cfg.hardware, cfg.trainer.precision)
     model = build_model(cfg.model).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = build_optimizer(model, cfg.optim)
@@ -73,7 +72,7 @@ def _run_locked(cfg: Config, arm: str, run_dir: Path, overrides: list[str]) -> d
         mirror = tracking.mirror(
             cfg,
             run_name=run_dir.name,
-            arm=arm,
+            arm=records.arm_of(run_dir.name),
             config_hash=identity,
             study_dir=config.study_dir(cfg),
             rows_so_far=writer.rows,
@@ -86,7 +85,7 @@ def _run_locked(cfg: Config, arm: str, run_dir: Path, overrides: list[str]) -> d
                 print(progress_line(run_dir.name, row, cfg.schedule.iterations), flush=True)
                 if _checkpoint_due(state.iteration, cfg):
                     checkpoint.save(path, model, optimizer, state.iteration, identity)
-            summary = summarise(cfg, arm, identity, writer.rows, count_parameters(model))
+            summary = summarise(cfg, run_dir.name, writer.rows, count_parameters(model))
             writer.finish(summary)
             copy.summarize(summary)
     finally:
@@ -99,9 +98,7 @@ def _checkpoint_due(iteration: int, cfg: Config) -> bool:
     return iteration == cfg.schedule.iterations or (every > 0 and iteration % every == 0)
 
 
-def summarise(
-    cfg: Config, arm: str, identity: str, rows: Sequence[Row], parameters: int
-) -> dict[str, Any]:
+def summarise(cfg: Config, name: str, rows: Sequence[Row], parameters: int) -> dict[str, Any]:
     """summary.json: the last iterate's numbers, and the best on the test set under a name that says
     so.
     """
@@ -111,8 +108,8 @@ def summarise(
     best = min(tested, key=lambda row: row["test/error_pct"], default=None)
     below = (row["iteration"] for row in rows if row["train/error_pct"] < 80)
     return {
-        "run": f"{arm}-s{cfg.seed}",
-        "arm": arm,
+        "run": name,
+        "arm": records.arm_of(name),
         "experiment": cfg.experiment,
         "preset": cfg.preset,
         "data": cfg.data.name,
@@ -128,7 +125,7 @@ def summarise(
         "parameters": parameters,
         "multiply_adds": count_multiply_adds(cfg.model, cfg.data.pixels),
         "wall_s": last["wall_s"],
-        "config_hash": identity,
+        "config_hash": config.config_hash(cfg),
     }
 
 

@@ -35,9 +35,13 @@ def write_run(
     """One run; `final_pct` None for a run that diverged."""
     name = f"{kind}-{depth}-s{seed}"
     made = config(kind, depth, seed, **changes)
-    versions = {"python": "3.11.7", "torch": "2.11.0"}
-    git = {"commit": "0" * 40, "dirty": False}
-    environment = {"versions": versions, "device": "cpu", "git": git}
+    environment = {
+        "git_commit": "0" * 40,
+        "git_dirty": False,
+        "python": "3.11.7",
+        "packages": {"torch": "2.11.0"},
+        "device": "a processor",
+    }
     writer = Writer(study / "runs" / name, made, environment)
     noise = random.Random(name)
     last: dict[str, float] = {}

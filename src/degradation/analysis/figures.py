@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
+from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import NDArray
 
 from degradation.analysis.curves import DIVERGED_ERROR_PCT, RunCurves, Study
@@ -31,9 +31,10 @@ KIND_STYLE: dict[Any, Any] = {
     "plain": ("#D55E00", "s"),
     "residual": ("#0072B2", "o"),
 }  # Okabe and Ito (2008)
-CHANCE = "#8a8a8a"
 LOG_BELOW_PCT = 5.0
 """A logarithmic error axis once a mean final error is below this: the curves span decades."""
+FLOOR_PCT = 0.01
+"""Where a logarithmic axis ends; lower errors are drawn here."""
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
@@ -76,11 +77,16 @@ def _arms(study: Study, kind: str) -> dict[int, list[RunCurves]]:
     return {depth: runs for depth, runs in arms.items() if runs}
 
 
+def _values(runs: list[RunCurves], metric: Metric) -> list[float]:
+    return [value for run in runs if (value := run.value(metric)) is not None]
+
+
 def _error_curves(study: Study) -> Figure:
     """Two panels, plain and residual: mean over seeds, band from the best to the worst seed."""
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
     keys = {"training": _densest(study, TRAIN_CURVES), "test": _densest(study, TEST_CURVES)}
+    _error_axis(panels[0], study)
     for axes, kind in zip(panels, KINDS, strict=True):
         for milestone in _milestones(study):
             axes.axvline(milestone, color="#c4c4c4", linewidth=0.9, linestyle=(0, (1, 2)))
@@ -97,7 +103,6 @@ def _error_curves(study: Study) -> Figure:
         axes.set_title(kind.capitalize())
         axes.set_xlabel("iteration")
         axes.xaxis.set_major_formatter("{x:,.0f}")
-    _error_axis(panels[0], study)
     label = "running, augmented" if keys["training"] == "train/error_pct" else "clean"
     depths = sorted({depth for kind in KINDS for depth in _arms(study, kind)})
     handles = [_handle(colour(d), "solid", MARKERS.get(d, "X"), f"{d} layers") for d in depths]
@@ -115,8 +120,7 @@ def _mean_curve(
         return
     grid = max((run.curves[key].iterations for run in runs), key=len)
     errors = np.array([_on_grid(run, key, grid) for run in runs])  # (seeds, points)
-    if axes.get_yscale() == "log":
-        errors = np.maximum(errors, 0.01)
+    errors = np.maximum(errors, _floor(axes))
     every = max(1, len(grid) // 6)
     axes.plot(
         grid, errors.mean(axis=0), color=colour(depth), linestyle=LINES[split],
@@ -168,24 +172,30 @@ def _error_axis(axes: Axes, study: Study) -> None:
         for kind in KINDS
         for runs in _arms(study, kind).values()
         for metric in FINAL.values()
-        if (values := [value for run in runs if (value := run.value(metric)) is not None])
+        if (values := _values(runs, metric))
     ]
     axes.set_ylabel("error in %")
     if finals and min(finals) < LOG_BELOW_PCT:
         axes.set_yscale("log")
-        axes.set_ylim(max(0.01, 0.7 * min(finals)), 100)
-        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.set_ylim(max(FLOOR_PCT, 0.7 * min(finals)), 130)
         axes.yaxis.set_major_locator(FixedLocator([0.01, 0.1, 1, 2, 5, 10, 20, 50, 100]))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter("{x:g}")
     else:
         lowest = min(finals, default=0.0)
         axes.set_ylim(max(0.0, 10 * math.floor((lowest - 5) / 10)), 95)
+
+
+def _floor(axes: Axes) -> float:
+    return FLOOR_PCT if axes.get_yscale() == "log" else 0.0
 
 
 def _final_error(study: Study) -> Figure:
     """Error of the last iterate against depth, each seed a dot, with Student's intervals."""
     figure = Figure(figsize=(6.8, 4.6), layout="constrained")
     axes = figure.subplots()
-    axes.axhline(DIVERGED_ERROR_PCT, color=CHANCE, linewidth=1, linestyle=(0, (1, 2)))
+    axes.axhline(DIVERGED_ERROR_PCT, color="#8a8a8a", linewidth=1, linestyle=(0, (1, 2)))
+    _error_axis(axes, study)
     handles = []
     for kind, side in zip(KINDS, (-1, 1), strict=True):
         for split, metric in FINAL.items():
@@ -200,7 +210,6 @@ def _final_error(study: Study) -> Figure:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter("{x:.0f}")
     axes.set_xlabel("depth (weighted layers)")
-    _error_axis(axes, study)
     axes.text(0.01, DIVERGED_ERROR_PCT, "chance", color="#5f5f5f", fontsize=9,
               ha="left", va="bottom", transform=axes.get_yaxis_transform())  # fmt: skip
     figure.legend(handles=handles, loc="outside right center")
@@ -220,13 +229,16 @@ def _final_line(
     tint, marker = KIND_STYLE[kind]
     points = []
     for depth, runs in arms.items():
-        values = [value for run in runs if (value := run.value(metric)) is not None]
+        values = _values(runs, metric)
         if not values:
             continue
-        points.append((depth * dodge, float(np.mean(values))))
-        axes.plot([depth * dodge] * len(values), values, ".", color=tint, alpha=0.35, markersize=5)
+        points.append((depth * dodge, max(float(np.mean(values)), _floor(axes))))
+        shown = np.maximum(values, _floor(axes))
+        axes.plot([depth * dodge] * len(values), shown, ".", color=tint, alpha=0.35, markersize=5)
         if interval := mean_interval(values, CONFIDENCE):
-            axes.vlines(depth * dodge, *interval, color=tint, linewidth=1.6)
+            axes.vlines(
+                depth * dodge, *np.maximum(interval, _floor(axes)), color=tint, linewidth=1.6
+            )
     axes.plot(
         [x for x, _ in points], [y for _, y in points], color=tint, linestyle=LINES[split],
         marker=marker, markersize=6.5, linewidth=1.6,

@@ -16,14 +16,13 @@ import numpy as np
 from degradation.data.archives import (
     Arrays,
     DataError,
-    DownloadError,
     Sum,
     cache_folder,
-    download,
     locked,
     unpack,
     verify,
 )
+from degradation.data.download import DownloadError, download
 
 ARCHIVE = "cifar-10-python.tar.gz"
 ARCHIVE_SUM = Sum(170_498_071, "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce")

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from degradation.data import cifar10, shapes
 from degradation.data.archives import DataError
+from degradation.data.download import DownloadError
 
-__all__ = ["DataError", "ImageSet", "load_images"]
+__all__ = ["DataError", "DownloadError", "ImageSet", "load_images"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +34,7 @@ def load_images(name: str, root: str | None) -> ImageSet:
     """The set `name`, loaded once a process: do not write to its arrays.
 
     `root` is the user's folder for `cifar10`, None for the cache folder; `shapes` needs neither.
-    Raises DataError.
+    Raises DataError; its subclass DownloadError where CIFAR-10 is out of reach.
     """
     if name == "cifar10":
         return ImageSet(name, *cifar10.load(root))

@@ -151,7 +151,7 @@ def _frames(rng: np.random.Generator) -> tuple[Plane, Plane]:
 
 def _contrast(rng: np.random.Generator) -> NDArray[np.uint8]:
     """(CHUNK, 3, 1, 1): levels the figure adds to its ground, modulo 256; one channel in full."""
-    full = rng.integers(*CONTRAST, (CHUNK, 1)) * rng.choice([-1, 1], (CHUNK, 1))
+    full = rng.integers(*CONTRAST, (CHUNK, 1)) * (2 * rng.integers(0, 2, (CHUNK, 1)) - 1)
     share = rng.integers(-4, 5, (CHUNK, 3))
     share[np.arange(CHUNK), rng.integers(0, 3, CHUNK)] = 4
     levels: NDArray[np.uint8] = (full * share // 4).astype(np.uint8)[:, :, None, None]

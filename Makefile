@@ -1,0 +1,67 @@
+# `make` lists the targets. EXPERIMENT, PRESET, SEEDS and DATA_ROOT override what a study uses.
+EXPERIMENT ?= depth_sweep
+PRESET ?=
+SEEDS ?=
+DATA_ROOT ?=
+RUNS ?=
+
+BIN := .venv/bin
+STUDY_PRESET := $(or $(PRESET),quick)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup reproduce test test-slow lint report check-claims bench dashboard publish lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+	@echo "  variables: EXPERIMENT=$(EXPERIMENT) PRESET=$(PRESET) SEEDS=$(SEEDS) DATA_ROOT=$(DATA_ROOT)"
+
+setup: $(BIN)/.ready ## create .venv from the hash-pinned lock
+
+# The build tool comes first, from the same lock: one dependency is only published as source.
+$(BIN)/.ready: requirements.lock pyproject.toml
+	@python=; for candidate in $(PYTHON) python3.13 python3.12 python3.11 python3 python; do \
+	  if $$candidate -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; \
+	  then python=$$candidate; break; fi; done; \
+	  test -n "$$python" || { echo "error: no Python 3.11, 3.12 or 3.13 found; name one with PYTHON=..."; exit 2; }; \
+	  rm -rf .venv; $$python -m venv .venv || { echo "error: $$python cannot make a virtual environment; on Debian install python3-venv"; exit 2; }
+	@echo "installing the locked packages into .venv (on Linux about 3 GB with PyTorch's CUDA build)"
+	@sed -n '/^setuptools==/,/[^\\]$$/p' requirements.lock > .venv/build.lock
+	$(BIN)/python -m pip install -q --require-hashes --no-deps -r .venv/build.lock
+	$(BIN)/python -m pip install -q --require-hashes --no-deps --no-build-isolation -r requirements.lock
+	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+reproduce: setup ## data, sweep, figures, verdict
+	@$(BIN)/python scripts/reproduce.py --experiment $(EXPERIMENT) --preset "$(PRESET)" --seeds "$(SEEDS)" --data-root "$(DATA_ROOT)"
+
+test: setup ## the test suite
+	@DATA_ROOT="$(DATA_ROOT)" $(BIN)/python -m pytest
+
+test-slow: setup ## the slow tests too
+	@DATA_ROOT="$(DATA_ROOT)" $(BIN)/python -m pytest -m "not gpu"
+
+lint: setup ## ruff and mypy
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+report: setup ## redraw tables, figures and verdict from the records
+	@$(BIN)/python scripts/report.py --experiment $(EXPERIMENT) --preset $(STUDY_PRESET)
+
+check-claims: setup ## judge curves: RUNS=folder or RUNS=curves.csv
+	@$(BIN)/python scripts/check_claims.py "$(RUNS)" --experiment $(EXPERIMENT) --preset $(STUDY_PRESET)
+
+publish: setup ## copy the finished runs from outputs/ to results/ and redraw
+	@$(BIN)/python scripts/publish.py --experiment $(EXPERIMENT) --preset $(STUDY_PRESET)
+
+bench: setup ## measure speed, written to results/bench/
+	@$(BIN)/python scripts/bench.py
+
+dashboard: setup ## the curves in the terminal, from the W&B files of a study
+	@$(BIN)/wandb leet outputs/$(EXPERIMENT)/$(STUDY_PRESET)/wandb
+
+lock: ## resolve requirements.lock anew (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --extra dev -c requirements.in pyproject.toml -o requirements.lock --custom-compile-command "make lock"
+
+clean: ## remove .venv, caches and outputs/ (results/ stays)
+	rm -rf .venv outputs .pytest_cache .mypy_cache .ruff_cache .hypothesis

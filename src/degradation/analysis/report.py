@@ -1,0 +1,215 @@
+"""A study's report: table, verdicts, figures and `REPORT.md`, written into the study's folder from
+its records alone.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from degradation.analysis import figures, tables
+from degradation.analysis.claims import EXACT, Claims, claims_path, load
+from degradation.analysis.curves import Study, StudyError
+from degradation.analysis.judge import Verdict, judge, write_verdict
+from degradation.analysis.sources import read_records
+from degradation.records import write_atomically
+
+REPORT, VERDICT, TABLE = "REPORT.md", "verdict.json", "table.csv"
+FIGURES = ("curves.png", "curves.svg", "final_error.png", "final_error.svg")
+_LIMITS = {
+    "quick": "Preset `quick` is a small net on small images for a few hundred iterations. It can "
+    "show that plain nets degrade and that the shortcut removes most of it. That residual nets do "
+    "not degrade at all, and that deeper ones are better, are claims of the preset `paper` alone; "
+    "the paper's numbers are for the full length and stand here for orientation only.",
+    "paper": "The protocol is that of Sec. 4.2, with the departures marked `DEVIATION:` in `conf/` "
+    "and listed in the README; the paper reports one run an arm (five for residual-110).",
+}
+_LIMIT_SHAPES = (
+    "The data set is `shapes`: procedural images, not CIFAR-10. Nothing here can be compared with "
+    "the paper's numbers."
+)
+_LIMIT_SEEDS = (
+    "The intervals are Student's over seeds (Welch), one claim at a time; the answers are "
+    "corrected for the number of claims (Holm). Seeds are the only thing varied: the data, the "
+    "code and the kind of machine are not."
+)
+
+
+def write_report(study_dir: Path, repository: Path = Path()) -> list[Path]:
+    """Judges and draws a study; the paths written, `REPORT.md` first.
+
+    The claims are those of the study's own experiment, in `repository`. Raises StudyError,
+    RecordError or ClaimsError, one line, where that cannot be done.
+    """
+    study = read_records(study_dir)
+    assert study.experiment and study.preset, "records name both"
+    if not any(run.has_ended for run in study.runs):
+        raise StudyError(f"{study_dir}: none of its {len(study.runs)} runs has finished")
+    claims = load(claims_path(study.experiment, repository))
+    verdicts = judge(claims, study.preset, study)
+    write_verdict(study_dir / VERDICT, claims, study.preset, study, verdicts)
+    tables.write_table(study_dir / TABLE, study)
+    drawn = figures.draw(study, study_dir)
+    text = _report_text(study, claims, verdicts)
+    write_atomically(study_dir / REPORT, text.encode())
+    return [study_dir / REPORT, study_dir / VERDICT, study_dir / TABLE, *drawn]
+
+
+def closing_text(study_dir: Path, committed_dir: Path | None) -> str:
+    """What `make reproduce` ends with: paper | committed results | this run, a line a claim, and
+    the figures' paths.
+    """
+    this = _read_verdict(study_dir)
+    committed = _read_verdict(committed_dir) if committed_dir else {}
+    before = {claim["id"]: tables.answer_cell(claim) for claim in committed.get("claims", ())}
+    rows = [["claim", "paper", "committed", "this run"]]
+    rows += [
+        [claim["id"], claim["paper"], before.get(claim["id"], ""), tables.answer_cell(claim)]
+        for claim in this["claims"]
+    ]
+    head = f"{this['experiment']}, preset {this['preset']}, data set {this['data']}"
+    how = f"estimates in points of error or iterations, {this['confidence']:.0%} intervals"
+    paths = [study_dir / name for name in (REPORT, *FIGURES)]
+    found = "\n".join(path.as_posix() for path in paths if path.exists())
+    return f"{head} ({how})\n\n{tables.text_table(rows)}\n\n{found}"
+
+
+def write_index(results: Path) -> Path | None:
+    """`REPORT.md` over all reported studies below `results`; None where there are none."""
+    rows = [["study", "data set", "supported", "refuted", "inconclusive"]]
+    for path in sorted(results.glob(f"*/*/{VERDICT}")):
+        verdict = _read_verdict(path.parent)
+        answers = [claim["answer"] for claim in verdict["claims"]]
+        name = path.parent.relative_to(results).as_posix()
+        counts = [str(answers.count(a)) for a in ("SUPPORTED", "REFUTED", "INCONCLUSIVE")]
+        rows.append([f"[{name}]({name}/{REPORT})", verdict["data"], *counts])
+    if len(rows) == 1:
+        return None
+    head = "# Committed results\n\nOne line a study; `make report` rewrites it."
+    write_atomically(results / REPORT, f"{head}\n\n{tables.markdown(rows)}\n".encode())
+    return results / REPORT
+
+
+def _read_verdict(study_dir: Path) -> dict[str, Any]:
+    path = study_dir / VERDICT
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        raise StudyError(f"{path}: not a JSON object") from None
+    assert isinstance(content, dict)
+    return content
+
+
+def _report_text(study: Study, claims: Claims, verdicts: list[Verdict]) -> str:
+    sections = [
+        f"# {study.experiment}, preset {study.preset}, on {study.data_title}",
+        "Written from the records by `make report`; do not edit.",
+        "## What was asked",
+        _question(study, claims),
+        "## Answers",
+        tables.markdown(tables.verdict_rows(verdicts, 1 - 2 * claims.level)),
+        _sentences(verdicts),
+        "## Figures",
+        "![Error curves, plain and residual](curves.png)",
+        _caption(study),
+        "![Error of the last iterate against depth](final_error.png)",
+        f"Last iterate on {study.data_title}, preset {study.preset}, {study.seeds_text}: mean over "
+        "seeds with Student's 95 % interval; each seed a dot.",
+        "## Beside the paper",
+        *_paper_tables(study),
+        "## Runs",
+        _runs(study),
+        "## Again",
+        "From the records, and the runs themselves:",
+        f"```\nmake report EXPERIMENT={study.experiment} PRESET={study.preset}\n"
+        f"degradation +experiment={study.experiment} preset={study.preset}\n```",
+        "## Limits",
+        _limits(study),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _question(study: Study, claims: Claims) -> str:
+    return (
+        "Does the training error of plain nets rise with depth, and does the identity shortcut "
+        f"remove the rise? Question, source and cost: `experiments/{study.experiment}/README.md`; "
+        f"thresholds, written before the runs: `{claims_path(claims.experiment).as_posix()}`. Each "
+        "statistical claim is a one-sided Welch test over seeds against its margin. SUPPORTED: "
+        "beyond the margin. REFUTED: beyond it on the other side. INCONCLUSIVE: neither. That any "
+        f"claim is wrongly SUPPORTED has a probability of at most {claims.level:.1%} over all of "
+        "them together (Holm); likewise REFUTED."
+    )
+
+
+def _sentences(verdicts: list[Verdict]) -> str:
+    lines = []
+    for verdict in verdicts:
+        lines.append(f"- **{verdict.id}: {verdict.answer}.** {verdict.sentence} ({verdict.source})")
+        if verdict.type != EXACT:
+            power = ", ".join(f"{p:.0%} with {n} seeds" for n, p in verdict.power.items())
+            lines.append(f"  - `{verdict.estimand}`; power expected beforehand: {power}.")
+        lines += [f"  - {note}" for note in tables.notes(verdict)]
+    return "\n".join(lines)
+
+
+def _caption(study: Study) -> str:
+    return (
+        f"Error over iterations on {study.data_title}, preset {study.preset}, {study.seeds_text}: "
+        "training dashed, test solid; mean over seeds, band from the best seed to the worst; "
+        "dotted lines where the learning rate drops."
+    )
+
+
+def _paper_tables(study: Study) -> list[str]:
+    if study.data != "cifar10":
+        return ["The paper has no numbers for this data set."]
+    return [
+        tables.markdown(tables.arm_rows(study, "test/error_pct", "test")),
+        tables.markdown(tables.arm_rows(study, "eval/train_error_pct", "training")),
+        "Mean ± standard deviation over seeds, last iterate, a diverged run as 90 %. The paper's "
+        "numbers: He et al. 2015, Table 6, and Fig. 6 as digitised by others (about ± 0.1); its "
+        "training error is the running one of training, ours the clean one on the whole training "
+        "set. It has none for depths 18 and 34.",
+    ]
+
+
+def _runs(study: Study) -> str:
+    ended = [run for run in study.runs if run.has_ended]
+    unfinished = [run.name for run in study.runs if not run.has_ended]
+    wall = sum(run.wall_s or 0 for run in ended) / 3600
+    seeds = sorted({run.seed for run in ended})
+    lines = [
+        f"- {len(ended)} runs ended, {sum(run.status == 'diverged' for run in ended)} of them "
+        f"diverged; seeds {', '.join(map(str, seeds))}; {wall:.2f} hours of training in all",
+        f"- precision {study.precision}; iterations "
+        + ", ".join(f"{n:,}" for n in sorted({run.iterations for run in ended})),
+    ]
+    lines += [f"- not finished and not counted: {', '.join(unfinished)}"] if unfinished else []
+    environments = (run.environment for run in ended)
+    lines += [f"- {text}" for text in sorted({_environment(env) for env in environments})]
+    return "\n".join(lines)
+
+
+def _environment(environment: dict[str, Any]) -> str:
+    packages = environment.get("packages", {})
+    versions = ", ".join(f"{name} {version}" for name, version in packages.items())
+    dirty = " with uncommitted changes" if environment.get("git_dirty") else ""
+    return (
+        f"{environment.get('device', 'device not recorded')}; Python "
+        f"{environment.get('python', 'not recorded')}, {versions or 'versions not recorded'}; "
+        f"commit {environment.get('git_commit') or 'not recorded'}{dirty}"
+    )
+
+
+def _limits(study: Study) -> str:
+    limits = [_LIMIT_SHAPES] if study.data == "shapes" else []
+    limits += [_LIMITS[study.preset]] if study.preset in _LIMITS else []
+    fewest = min(len(study.ended(arm)) for arm in study.arms)
+    if fewest < 5:
+        limits.append(
+            f"The smallest arm has {fewest} seed{'' if fewest == 1 else 's'}: the power beside "
+            "each claim says how likely an INCONCLUSIVE was even if the claim is true. Fewer than "
+            "two are never enough for an answer."
+        )
+    return "\n".join(f"- {limit}" for limit in (*limits, _LIMIT_SEEDS))

@@ -1,0 +1,157 @@
+"""Tables for people: verdicts, arms beside the published numbers, runs."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from degradation.analysis.curves import Study
+from degradation.analysis.estimands import COUNTS, ERRORS, Metric
+from degradation.analysis.judge import NOT_JUDGED, Verdict
+
+PUBLISHED = Path(__file__).with_name("published.csv")
+PAPER = "He et al. 2015"
+Rows = list[list[str]]
+"""The heading first."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """The paper's numbers for one arm; None where it has none."""
+
+    test_error_pct: float | None
+    train_error_pct: float | None
+    note: str
+
+
+@cache
+def published(source: str = PAPER) -> dict[str, Published]:
+    """By arm. The paper has no plain or residual net of depth 18 or 34 on CIFAR-10."""
+    with PUBLISHED.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["source"].startswith(source)]
+    return {
+        f"{row['kind']}-{row['depth']}": Published(
+            float(row["test_error_pct"]) if row["test_error_pct"] else None,
+            float(row["train_error_pct"]) if row["train_error_pct"] else None,
+            row["note"],
+        )
+        for row in rows
+    }
+
+
+def number(value: float | None) -> str:
+    """Two decimals for errors, none for iterations."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2f}"
+
+
+def answer_cell(claim: Mapping[str, Any]) -> str:
+    """An entry of `verdict.json` in a few words: answer, estimate, interval, n."""
+    parts = [claim["answer"], number(claim["estimate"])]
+    if claim["interval"]:
+        low, high = claim["interval"]
+        parts.append(f"[{number(low)}, {number(high)}]")
+    counts = sorted(set(claim["n"].values()))
+    parts.append("n=" + "-".join(map(str, (counts[0], counts[-1]) if len(counts) > 1 else counts)))
+    if diverged := sum(claim["diverged"].values()):
+        parts.append(f"({diverged} diverged)")
+    return " ".join(part for part in parts if part)
+
+
+def notes(verdict: Verdict) -> list[str]:
+    """What to know beside the answer."""
+    found = [verdict.reason] if verdict.reason else []
+    for arm, count in verdict.diverged.items():
+        found.append(f"{count} of {verdict.n[arm]} runs of {arm} diverged and count as 90 % error")
+    for arm, count in verdict.censored.items():
+        found.append(
+            f"{count} of {verdict.n[arm]} runs of {arm} never came down to the level and count as "
+            "the full length"
+        )
+    if verdict.p_permutation is not None:
+        found.append(f"permutation test p = {verdict.p_permutation:.4f}")
+    return found
+
+
+def verdict_rows(verdicts: Sequence[Verdict], confidence: float) -> Rows:
+    rows = [["claim", "answer", f"estimate [{confidence:.0%} interval]", "margin", "n", "p (Holm)"]]
+    for verdict in verdicts:
+        estimate = number(verdict.estimate)
+        if verdict.interval:
+            estimate += " [{}, {}]".format(*map(number, verdict.interval))
+        sign = {"superiority": "> ", "non-inferiority": "< "}.get(verdict.type, "= ")
+        n = ", ".join(f"{arm}: {count}" for arm, count in verdict.n.items())
+        same = len(set(verdict.n.values())) == 1
+        p = "" if verdict.p_holm is None else f"{verdict.p_holm:.2g}"
+        rows.append(
+            [verdict.id, verdict.answer, estimate, sign + number(verdict.margin),
+             str(next(iter(verdict.n.values()))) if same else n, p]
+        )  # fmt: skip
+    return rows
+
+
+def verdict_text(verdicts: Sequence[Verdict], confidence: float) -> str:
+    """The answers as text for a terminal, with what to know beside them."""
+    lines = [text_table(verdict_rows(verdicts, confidence)), ""]
+    lines += [f"{verdict.id}: {note}" for verdict in verdicts for note in notes(verdict)]
+    if any(verdict.answer == NOT_JUDGED for verdict in verdicts):
+        lines.append("NOT JUDGED is no answer: a CSV file has no parameters or multiply-adds.")
+    return "\n".join(lines).rstrip()
+
+
+def arm_rows(study: Study, metric: str, name: str) -> Rows:
+    """Mean and standard deviation over seeds beside the paper's number."""
+    rows = [["arm", f"paper, {name} error %", f"this study, {name} error %", "n", "diverged"]]
+    for arm in study.arms:
+        runs = study.ended(arm)
+        values = [value for run in runs if (value := run.value(Metric(metric))) is not None]
+        spread = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
+        diverged = sum(run.status == "diverged" for run in runs)
+        rows.append(
+            [arm, _paper_cell(arm, name), f"{fmean(values):.2f}{spread}" if values else "",
+             str(len(values)), str(diverged)]
+        )  # fmt: skip
+    return rows
+
+
+def _paper_cell(arm: str, name: str) -> str:
+    entry = published().get(arm)
+    value = getattr(entry, f"{'test' if name == 'test' else 'train'}_error_pct", None)
+    if entry is None or value is None:
+        return ""
+    return f"above {value:g}" if "above" in entry.note else f"{value:g}"
+
+
+def write_table(path: Path, study: Study) -> None:
+    """`table.csv`: a line a run; a diverged run has no errors here, elsewhere it counts as 90 %."""
+    keys = [key for key in (*ERRORS, *COUNTS) if any(key in run.last for run in study.runs)]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        head = ["run", "arm", "kind", "depth", "seed", "status", "iterations", "wall_s"]
+        writer.writerow([*head, *keys])
+        for run in study.runs:
+            start = [run.name, run.arm, run.kind, run.depth, run.seed, run.status, run.iterations]
+            writer.writerow([*start, run.wall_s, *(_cell(run.last.get(key)) for key in keys)])
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:g}" if value != int(value) else f"{value:.0f}"
+
+
+def markdown(rows: Rows) -> str:
+    head, *body = rows
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def text_table(rows: Rows) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rule = ["-" * width for width in widths]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in (rows[0], rule, *rows[1:])
+    )

@@ -1,0 +1,90 @@
+"""How long a sweep takes on this machine: a few steps timed, the rest computed."""
+
+import time
+from collections.abc import Sequence
+
+import torch
+
+from degradation import environment
+from degradation.config import Config
+from degradation.nets.resnet import build_model, count_multiply_adds
+from degradation.optim import build_optimizer
+from degradation.step import EagerStep
+
+STEPS = 2
+TRAINING_IMAGES = {"full": 50_000, "val": 45_000}
+TEST_IMAGES = {"full": 10_000, "val": 5_000}
+
+
+def workers(device: torch.device) -> int:
+    """Runs side by side: the process pool has one a core, a GPU takes one after the other."""
+    return (torch.multiprocessing.cpu_count() or 1) if device.type == "cpu" else 1
+
+
+def sweep_s(runs: Sequence[Config]) -> float:
+    """Estimated seconds for runs of one scale.
+
+    A step costs a part that grows with the multiply-adds and one that does not, found from two
+    depths; an image evaluated costs a third of one trained on (forward without backward).
+    """
+    device = environment.set_up(0, runs[0].hardware, runs[0].trainer.precision)
+    threads = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(max(1, threads // workers(device)))
+    try:
+        step_s = _fit(runs, device)
+    finally:
+        torch.set_num_threads(threads)
+    return sum(run_s(run, step_s[run.model.depth]) for run in runs) / workers(device)
+
+
+def run_s(cfg: Config, step_s: float) -> float:
+    """Seconds of one run from those of one step."""
+    image_s = step_s / cfg.trainer.batch_size / 3
+    return cfg.schedule.iterations * step_s + images_evaluated(cfg) * image_s
+
+
+def images_evaluated(cfg: Config) -> int:
+    train = cfg.data.train_images or TRAINING_IMAGES[cfg.data.split]
+    test = TEST_IMAGES[cfg.data.split]
+    curve = min(cfg.trainer.curve_train_images, train) + (cfg.trainer.curve_test_images or test)
+    curves, wholes = (
+        _times(cfg, every) for every in (cfg.trainer.eval_every, cfg.trainer.full_eval_every)
+    )
+    return curves * curve + wholes * (train + test)
+
+
+def _times(cfg: Config, every: int) -> int:
+    return max(1, cfg.schedule.iterations // every if every else 1)
+
+
+def _fit(runs: Sequence[Config], device: torch.device) -> dict[int, float]:
+    """Depth -> seconds a step."""
+    by_depth = {run.model.depth: run for run in runs}
+    depths = sorted(by_depth)
+    shallow, deep = depths[0], depths[len(depths) // 2]  # the deepest would take too long to time
+    cost = {
+        depth: count_multiply_adds(run.model, run.data.pixels) for depth, run in by_depth.items()
+    }
+    timed = {depth: time_step_s(by_depth[depth], device) for depth in {shallow, deep}}
+    if shallow == deep:
+        return timed
+    slope = max(0.0, (timed[deep] - timed[shallow]) / (cost[deep] - cost[shallow]))
+    return {depth: timed[shallow] + slope * (cost[depth] - cost[shallow]) for depth in depths}
+
+
+def time_step_s(cfg: Config, device: torch.device) -> float:
+    """The shortest of a few steps on random images, after one to warm up."""
+    memory_format = torch.channels_last
+    model = build_model(cfg.model).to(device, memory_format=memory_format)  # type: ignore[call-overload]
+    step = EagerStep(model, build_optimizer(model, cfg.optim), cfg.trainer.precision)
+    batch, pixels = cfg.trainer.batch_size, cfg.data.pixels
+    images = torch.randn(batch, 3, pixels, pixels, device=device).to(memory_format=memory_format)
+    labels = torch.randint(0, 10, (batch,), device=device)
+    times = []
+    for _ in range(1 + STEPS):
+        start = time.perf_counter()
+        step(images, labels, cfg.optim.lr)
+        step.read()  # synchronises
+        times.append(time.perf_counter() - start)
+    return min(times[1:])
