@@ -57,7 +57,7 @@ bench: setup ## measure speed, written to results/bench/
 	@$(BIN)/python scripts/bench.py
 
 dashboard: setup ## the curves in the terminal, from the W&B files of a study
-	@$(BIN)/wandb leet outputs/$(EXPERIMENT)/$(STUDY_PRESET)/wandb
+	@WANDB_ERROR_REPORTING=false $(BIN)/wandb leet outputs/$(EXPERIMENT)/$(STUDY_PRESET)/wandb
 
 lock: ## resolve requirements.lock anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \

@@ -258,6 +258,7 @@ def test_offline_uses_no_network_even_with_a_key(tmp_path: Path) -> None:
         ("auto", {"WANDB_API_KEY": KEY, "WANDB_MODE": "offline"}, "offline"),
         ("auto", {"WANDB_API_KEY": KEY, "WANDB_MODE": "disabled"}, "off"),
         ("auto", {"WANDB_API_KEY": ""}, "offline"),
+        ("auto", {"WANDB_MODE": "online"}, "offline"),
         ("online", {"WANDB_API_KEY": KEY, "WANDB_MODE": "offline"}, "online"),
         ("offline", {"WANDB_API_KEY": KEY}, "offline"),
         ("off", {"WANDB_API_KEY": KEY}, "off"),
@@ -291,18 +292,21 @@ def test_mode_from_the_files_of_wandb_login(
     assert tracking.resolve_mode("auto") == "offline"
 
 
-@pytest.mark.parametrize(("mode", "variable"), [("online", ""), ("auto", "online")])
-def test_online_without_a_key_is_refused_before_anything_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, variable: str
-) -> None:
-    monkeypatch.setenv("WANDB_MODE", variable)
-    named = "WANDB_MODE" if variable else "tracking.mode"
+def test_online_without_a_key_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     with (
-        pytest.raises(ConfigError, match=rf"^{named}: 'online', but no .* key was found; .*$"),
-        tracking.mirror(config(mode=mode), **arguments(tmp_path)),
+        pytest.raises(ConfigError, match=r"^tracking.mode: found 'online', but no .* key; .*$"),
+        tracking.mirror(config(mode="online"), **arguments(tmp_path)),
     ):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_name_with_characters_w_and_b_refuses(tmp_path: Path) -> None:
+    given = arguments(tmp_path) | {"run_name": "plain-56-milestones100,200:x-s0"}
+    with tracking.mirror(config(), **given) as copy:
+        copy.log(ROWS[0])
+    [path] = tmp_path.glob("wandb/offline-run-*/run-degradation-quick-plain-56-mile*.wandb")
+    assert history(read_wandb(path)) == ROWS[:1]
 
 
 def test_a_run_goes_on_where_wandb_cannot_start(
@@ -349,13 +353,14 @@ def test_a_server_that_is_away_leaves_the_run_offline(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]  # closed on leaving, so nobody answers there
     code = LOG_ALL.replace("config(int(sys.argv[2]))", "config(mode='auto')")
-    code = "from degradation import tracking; tracking.INIT_TIMEOUT_S = 1.0\n" + code
+    code = "from degradation import tracking; tracking.SETTINGS['init_timeout'] = 1.0\n" + code
     server = {"WANDB_API_KEY": KEY, "WANDB_BASE_URL": f"http://127.0.0.1:{port}"}
     process = run_python(code, str(tmp_path), "0", **server)
     output = process.communicate()[0]
     assert process.returncode == 0
     assert re.fullmatch(r"W&B cannot start online; the run goes on: .*\n", output)
     assert history(mirrored(tmp_path)) == ROWS
+    assert list(tmp_path.glob("wandb/run-*")) == []  # nothing is left of the attempt
 
 
 class Server(BaseHTTPRequestHandler):

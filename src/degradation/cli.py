@@ -13,6 +13,7 @@ from pathlib import Path
 
 import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -48,18 +49,30 @@ def sweep(experiment: str, preset: str, overrides: Sequence[str] = ()) -> dict[s
         composed = hydra.compose("config", fixed)
         axes = {key: str(axis) for key, axis in (with_hydra.hydra.sweeper.params or {}).items()}
         axes |= dict(override.split("=", 1) for override in overrides)
-        choices = [[f"{key}={value}" for value in axis.split(",")] for key, axis in axes.items()]
+        choices = [_choices(f"{key}={axis}") for key, axis in axes.items()]
         composed_runs = [hydra.compose("config", [*fixed, *run]) for run in product(*choices)]
     runs, base = [config.from_dict(run) for run in composed_runs], config.from_dict(composed)
     return {config.run_name(run, base): run for run in runs}
 
 
+def _choices(override: str) -> list[str]:
+    """`seed=range(0,2)` -> `seed=0`, `seed=1`, as Hydra's sweeper reads it."""
+    (parsed,) = OverridesParser.create().parse_overrides([override])
+    if parsed.is_sweep_override():
+        values = list(parsed.sweep_string_iterator())
+    else:
+        values = [parsed.get_value_element_as_str()]
+    return [f"{parsed.get_key_element()}={value}" for value in values]
+
+
 def guard(task: Callable[[], int | None]) -> int:
     """The exit status of a task: its own, or 2 after one line for what a user got wrong.
 
-    HYDRA_FULL_ERROR=1 shows the traceback instead of the line.
+    HYDRA_FULL_ERROR=1 shows the traceback instead of the line. A guard within a guard, also in a
+    worker process, does as the first was told.
     """
-    wanted = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    told = os.environ.get("HYDRA_FULL_ERROR", "0")
+    wanted = os.environ.setdefault("DEGRADATION_FULL_ERROR", told) == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing its own account
     try:
         return task() or 0
@@ -92,7 +105,9 @@ def one_line(error: BaseException) -> str:
         error = error.__cause__
     text = str(error)
     keys = list(config.flatten(OmegaConf.to_container(OmegaConf.structured(Config))))  # type: ignore[arg-type]
-    if match := re.search(r"Could not override '([^']+)'|Key '([^']+)' is not in struct", text):
+    if match := re.search(
+        r"Could not override '([^']+)'|Key '[^']+' (?:is )?not in .*?full_key: (\S+)", text, re.DOTALL
+    ):
         key = match[1] or match[2]
         close = difflib.get_close_matches(key, keys, 3, 0.5)
         accepted = ", ".join(close) or "see the configuration reference"
@@ -102,7 +117,7 @@ def one_line(error: BaseException) -> str:
     ):
         return f"{match[3]}: {match[1]!r}; accepted: {match[2].lower()}"
     if match := re.search(
-        r"Could not find '([^']+)/([^'/]+)'\s+Available options in '[^']+':\s+(.*)", text, re.DOTALL
+        r"Could not find '([^']+)/([^'/]+)'\s+Available options in '[^']+':\n((?:\t.*\n?)+)", text
     ):
         return f"{match[1]}: {match[2]!r}; accepted: {', '.join(match[3].split())}"
     return " ".join(text.split())

@@ -8,6 +8,7 @@ from Hydra's composed config to a checked `Config`; whatever is wrong is answere
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -301,7 +302,8 @@ def check(cfg: Config) -> None:
     for key, least in at_least.items():
         _require(flat[key] >= least, key, flat[key], f"{least} or more")
     for key in ("optim.lr", "schedule.gamma", "schedule.warmup_lr"):
-        _require(flat[key] > 0, key, flat[key], "more than 0")
+        _require(0 < flat[key] < math.inf, key, flat[key], "more than 0")
+    _require(cfg.seed < 2**32, "seed", cfg.seed, "less than 2**32")
     _check_relations(cfg)
 
 

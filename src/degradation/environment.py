@@ -28,8 +28,8 @@ def select_device(cfg: HardwareConfig) -> torch.device:
         )
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError):
+        torch.zeros(1, device=device).item()  # `meta` exists, but holds no values
+    except (RuntimeError, AssertionError, NotImplementedError, ModuleNotFoundError):
         raise ConfigError(
             f"hardware.device: {name!r} is not on this machine; accepted: {_devices()}"
         ) from None

@@ -32,8 +32,8 @@ class State:
 
 
 def train(state: State, data: Data, cfg: Config, probes: Sequence[Probe] = ()) -> Iterator[Row]:
-    """Takes the steps that are left and yields a row every `record_every`; a row with a NaN in it
-    is the last.
+    """Takes the steps that are left and yields a row every `record_every`; a row leaves out
+    what is not finite, and is then the last.
     """
     step = EagerStep(state.model, state.optimizer, cfg.trainer.precision)
     state.model.train()
@@ -54,10 +54,10 @@ def train(state: State, data: Data, cfg: Config, probes: Sequence[Probe] = ()) -
         since, steps = time.perf_counter(), 0
         epoch = state.iteration * cfg.trainer.batch_size / len(data.train)
         head = {"iteration": state.iteration, "epoch": epoch, "lr": lr}
-        yield (
-            head | {"wall_s": round(state.wall_s, 3), "images_per_s": round(images_per_s, 1)} | row
-        )
-        if not all(map(math.isfinite, row.values())):
+        head |= {"wall_s": round(state.wall_s, 3), "images_per_s": round(images_per_s, 1)}
+        finite = {key: value for key, value in row.items() if math.isfinite(value)}
+        yield head | finite
+        if len(finite) < len(row):
             return
 
 

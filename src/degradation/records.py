@@ -9,6 +9,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with _naming(path), temporary.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -84,6 +85,15 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """A write to a full disk fails without saying which file it was."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -126,9 +136,10 @@ class Writer:
 
     def write(self, row: Row) -> None:
         """One more line, on the disk when this returns."""
-        self._file.write(_line(row))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with _naming(self.run_dir / METRICS):
+            self._file.write(_line(row))
+            self._file.flush()
+            os.fsync(self._file.fileno())
         self.rows.append(row)
 
     def finish(self, summary: Mapping[str, Any]) -> None:
@@ -136,7 +147,8 @@ class Writer:
         write_json(self.run_dir / SUMMARY, {"schema": SCHEMA, **summary})
 
     def close(self) -> None:
-        self._file.close()
+        with _naming(self.run_dir / METRICS):  # what could not be written is tried once more
+            self._file.close()
 
 
 def _line(row: Row) -> str:

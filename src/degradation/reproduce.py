@@ -1,5 +1,8 @@
 """The whole study in one go: data, preset, sweep, figures, verdict."""
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,7 +13,7 @@ from rich.console import Console
 from degradation import cli, config, environment, estimate, records
 from degradation.analysis import live, report
 from degradation.config import Config, HardwareConfig
-from degradation.data.images import DataError, load_images
+from degradation.data.images import DownloadError, load_images
 
 LIMIT_S = 2 * 3600.0
 """Preset `paper` is taken where it will finish within this time."""
@@ -44,9 +47,9 @@ def with_data(experiment: str, data_root: str) -> str:
     try:
         if not experiment.endswith("_shapes"):
             load_images("cifar10", data_root or None)
-    except DataError as error:
+    except DownloadError as error:
         stand_in = f"{experiment}_shapes"
-        if data_root or not (cli.conf_dir() / "experiment" / f"{stand_in}.yaml").exists():
+        if not (cli.conf_dir() / "experiment" / f"{stand_in}.yaml").exists():
             raise
         rule = "=" * 88
         print(
@@ -102,14 +105,23 @@ def sweep(arguments: Sequence[str], study: Path, runs: Mapping[str, Config]) -> 
     print(f"$ degradation {' '.join(arguments)} > {log}", flush=True)
     with log.open("w") as output:
         command = [sys.executable, "-m", "degradation", *arguments]
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
         try:
             live.watch(study, planned(runs), lambda: process.poll() is None, Console())
         finally:
-            if process.poll() is None:
-                process.terminate()
-            process.wait()
+            _end(process)
     if process.returncode:
         print(f"the sweep ended with status {process.returncode}; {log} ends:", file=sys.stderr)
         print("\n".join(log.read_text().splitlines()[-5:]), file=sys.stderr)
     return process.returncode
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends the sweep and its pool: a pool whose parent alone is killed would train on."""
+    for sign in (signal.SIGINT, signal.SIGKILL):
+        if process.poll() is None:
+            os.killpg(process.pid, sign)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=10)

@@ -1,8 +1,7 @@
 """The Weights & Biases mirror of a run's record.
 
-The record (`metrics.jsonl`) is the truth. What stands here only repeats it, so nothing that goes
-wrong in W&B may stop or change a run: each failure becomes one warning. Offline nothing leaves the
-machine; `wandb leet <study>/wandb` shows the files.
+The record (`metrics.jsonl`) is the truth, so nothing that goes wrong in W&B may stop or change a
+run: each failure becomes one warning. Offline nothing leaves the machine.
 """
 
 import configparser
@@ -10,6 +9,7 @@ import dataclasses
 import logging
 import netrc
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,38 +23,41 @@ if TYPE_CHECKING:
     import wandb
 
 Row = Mapping[str, float]
+_Wandb = Literal["online", "offline"]
 
-INIT_TIMEOUT_S = 30.0
-"""A server that has not answered by then is taken to be away; the run is mirrored offline."""
-FINISH_TIMEOUT_S = 120.0
-"""How long the end of a run waits for the upload; what is left stays on disk for `wandb sync`."""
+SETTINGS: dict[str, Any] = {
+    **dict.fromkeys(("disable_code", "disable_git", "x_disable_meta", "x_disable_stats"), True),
+    **dict.fromkeys(("label_disable", "sagemaker_disable", "silent"), True),
+    **dict.fromkeys(("save_code", "symlink", "x_save_requirements"), False),
+    **{"console": "off", "host": "", "program": "degradation"},
+    "init_timeout": 30.0,  # s; a server that is silent for so long is taken to be away
+    "finish_timeout": 120.0,  # s; what is not sent by then stays on disk for `wandb sync`
+}
+"""W&B gets what is logged and no more: no code, git, packages, host, paths, console, load."""
 
 log = logging.getLogger(__name__)
 _open: "list[Mirror]" = []
 """The runs of this process that W&B has not ended yet."""
 
 
-def resolve_mode(mode: str) -> Literal["online", "offline", "off"]:
+def resolve_mode(mode: str) -> _Wandb | Literal["off"]:
     """What `tracking.mode` means on this machine, found without network and without wandb.
 
-    `auto` follows WANDB_MODE and `wandb offline`, else it is `online` when a key is at hand and
-    `offline` when not. Raises ConfigError where online is asked for and there is no key; call it
-    before anything is written.
+    `auto` follows WANDB_MODE and `wandb offline`, and is `online` only when a key is at hand.
+    Raises ConfigError for `online` without a key; call it before anything is written.
     """
     settings = _user_settings()
-    wish, asked_by = mode, "tracking.mode"
-    if mode == "auto" and settings.get("mode"):
-        wish, asked_by = settings["mode"], "WANDB_MODE"
+    wish = settings.get("mode", "auto") if mode == "auto" else mode
     if wish in ("off", "disabled"):
         return "off"
     if wish in ("offline", "dryrun"):
         return "offline"
     if _has_key(settings):
         return "online"
-    if wish == "auto":
+    if mode == "auto":
         return "offline"
     raise ConfigError(
-        f"{asked_by}: {wish!r}, but no Weights & Biases key was found; set WANDB_API_KEY or run "
+        f"tracking.mode: found {mode!r}, but no Weights & Biases key; set WANDB_API_KEY or run "
         "`wandb login`, or choose auto, offline (both need no account) or off"
     )
 
@@ -69,9 +72,9 @@ class Mirror:
             _open.append(self)
 
     def log(self, row: Row) -> None:
-        """One line of the record, at step `iteration`; rows the server already has are not sent."""
+        """One line of the record, at step `iteration`; W&B drops steps the server already has."""
         with self._harmless() as run:
-            if run and row["iteration"] >= run.starting_step:
+            if run:
                 # Without commit W&B keeps a row in memory until the next; a kill would lose it.
                 run.log(dict(row), step=int(row["iteration"]), commit=True)
 
@@ -117,31 +120,35 @@ def mirror(
 
     `rows_so_far` are the kept rows of a run that is continued. In the end W&B has the rows of the
     record: offline, this attempt's copy replaces the older ones; online, the server keeps the rows
-    it has and gets those after them. Raises ConfigError like `resolve_mode`, and nothing else.
+    it has and gets those after them. Raises what `resolve_mode` raises, and nothing else.
     """
     mode = resolve_mode(cfg.tracking.mode)
     if mode == "off":
         yield Mirror()
         return
+    config = dataclasses.asdict(cfg) | {"config_hash": config_hash, "git_commit": git_commit}
+    del config["output_root"], config["data"]["root"]  # places on this machine
     run_id = f"{cfg.experiment}-{cfg.preset}-{run_name}-{config_hash}"
-    older = _offline_copies(study_dir, run_id)
+    run_id = re.sub("[:;,#?/']", "_", run_id)  # what W&B does not take
+    older = _folders(study_dir, run_id)
     copy = _start(
         mode,
         study_dir,
-        id=run_id,
+        run_id,
         name=run_name,
         group=arm,
         tags=[cfg.model.kind, str(cfg.model.depth), cfg.preset, cfg.data.name],
         project=cfg.tracking.project,
         entity=cfg.tracking.entity,
-        config=_public_config(cfg) | {"config_hash": config_hash, "git_commit": git_commit},
+        config=config,
     )
     exit_code = 1
     try:
         for row in rows_so_far:
             copy.log(row)
-        if copy.alive:
-            for folder in older:
+        for folder in older if copy.alive else ():
+            # An online run's folder stays: it may hold what could not be sent before.
+            if folder.name.startswith("offline-"):
                 shutil.rmtree(folder, ignore_errors=True)
         yield copy
         exit_code = 0
@@ -149,41 +156,43 @@ def mirror(
         copy.finish(exit_code)
 
 
-def _start(mode: Literal["online", "offline"], study_dir: Path, **identity: Any) -> Mirror:
+def _start(mode: _Wandb, study_dir: Path, run_id: str, **identity: Any) -> Mirror:
     """Falls back from online to offline, and from there to a mirror that does nothing."""
-    attempts: dict[Literal["online", "offline"], None] = {mode: None, "offline": None}
+    attempts: tuple[_Wandb, ...] = ("online", "offline") if mode == "online" else ("offline",)
     for attempt in attempts:
+        before = _folders(study_dir, run_id)
         try:
-            return Mirror(_init(attempt, study_dir, **identity))
+            return Mirror(_init(attempt, study_dir, id=run_id, **identity))
         except Exception as error:
             log.warning("W&B cannot start %s; the run goes on: %s", attempt, _one_line(error))
             _release()
+            for folder in _folders(study_dir, run_id) - before:
+                shutil.rmtree(folder, ignore_errors=True)
     return Mirror()
 
 
 def _release() -> None:
     """Ends wandb's service once no run needs it, which waits until all is on the disk.
 
-    `run.finish` returns earlier than that offline, and a worker of a process pool that then ends
-    leaves an empty file. Ending it also frees the id of a run that could not start.
+    `run.finish` returns earlier: a pool's worker that ends right then would leave an empty file.
+    It also frees the id of a run that could not start.
     """
-    import wandb
-
-    if _open or wandb.run is not None:  # the latter is a run the user has opened himself
-        return
     try:
-        wandb.teardown()
+        import wandb
+
+        if not _open and wandb.run is None:  # a run that the user opened would end as well
+            wandb.teardown()
     except (Exception, SystemExit) as error:  # wandb exits where its service did not end well
         log.warning("W&B's service did not end well: %s", _one_line(error))
 
 
-def _init(mode: Literal["online", "offline"], study_dir: Path, **identity: Any) -> "wandb.Run":
-    # Read by the import and by wandb's service process: no error reports to wandb's makers.
+def _init(mode: _Wandb, study_dir: Path, **identity: Any) -> "wandb.Run":
+    # No error reports to wandb's makers; read by the import and by wandb's service process.
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     import wandb
 
     study_dir.mkdir(parents=True, exist_ok=True)
-    settings = _settings()
+    settings = wandb.Settings(**SETTINGS)
     wandb.setup(settings)  # silent from the first line on; runs of one process share one service
     run = wandb.init(
         mode=mode,
@@ -201,41 +210,12 @@ def _init(mode: Literal["online", "offline"], study_dir: Path, **identity: Any) 
     return run
 
 
-def _settings() -> "wandb.Settings":
-    """Sends what is logged and no more: no code, git, packages, host name, paths, console, load."""
-    import wandb
-
-    return wandb.Settings(
-        silent=True,
-        console="off",
-        host="",
-        program="degradation",
-        disable_code=True,
-        disable_git=True,
-        save_code=False,
-        label_disable=True,
-        sagemaker_disable=True,
-        symlink=False,
-        x_disable_machine_info=True,
-        x_disable_meta=True,
-        x_disable_stats=True,
-        x_save_requirements=False,
-        init_timeout=INIT_TIMEOUT_S,
-        finish_timeout=FINISH_TIMEOUT_S,
-    )
-
-
-def _public_config(cfg: Config) -> dict[str, Any]:
-    """The config without the places on this machine."""
-    public = dataclasses.asdict(cfg)
-    del public["output_root"], public["data"]["root"]
-    return public
-
-
-def _offline_copies(study_dir: Path, run_id: str) -> list[Path]:
-    """Folders in which earlier attempts at this run were mirrored."""
-    files = study_dir.glob("wandb/offline-run-*/run-*.wandb")
-    return [file.parent for file in files if file.name == f"run-{run_id}.wandb"]
+def _folders(study_dir: Path, run_id: str) -> set[Path]:
+    """wandb's folders of this run; other runs may add and remove theirs meanwhile."""
+    name = re.compile(rf"(offline-)?run-\d+_\d+-{re.escape(run_id)}(-\d+)?")
+    folder = study_dir / "wandb"
+    found = os.listdir(folder) if folder.is_dir() else []
+    return {folder / entry for entry in found if name.fullmatch(entry)}
 
 
 def _user_settings() -> dict[str, str]:
@@ -258,10 +238,9 @@ def _has_key(settings: Mapping[str, str]) -> bool:
     if settings.get("api_key") or settings.get("identity_token_file"):
         return True
     host = urlsplit(settings.get("base_url", "https://api.wandb.ai")).netloc
-    names = [os.environ.get("NETRC") or "~/.netrc", "~/_netrc"]
-    paths = [path for name in names if (path := Path(name).expanduser()).exists()]
+    path = os.environ.get("NETRC") or ("~/_netrc" if os.name == "nt" else "~/.netrc")
     try:
-        entry = netrc.netrc(paths[0]).authenticators(host) if paths else None
+        entry = netrc.netrc(Path(path).expanduser()).authenticators(host)
     except (netrc.NetrcParseError, OSError, UnicodeDecodeError):
         return False
     return bool(entry and entry[2])

@@ -29,12 +29,10 @@ def run(cfg: Config, baseline: Config, overrides: Sequence[str] = ()) -> dict[st
     baseline: the study's config, from which the run is named. Raises ConfigError, DataError,
     RecordError, CheckpointError or OSError, each with a message for the user.
     """
+    tracking.resolve_mode(cfg.tracking.mode)  # better known now than after the data
     run_dir = config.study_dir(cfg) / "runs" / config.run_name(cfg, baseline)
     run_dir.mkdir(parents=True, exist_ok=True)
     try:
-        tracking.resolve_mode(
-            cfg.tracking.mode
-        )  # a missing key is better known now than after the data
         with filelock.FileLock(run_dir / LOCK, timeout=0):
             _refuse_other_config(run_dir, cfg)
             if summary := records.read_summary(run_dir):
@@ -103,7 +101,8 @@ def summarise(cfg: Config, name: str, rows: Sequence[Row], parameters: int) -> d
     so.
     """
     last = rows[-1]
-    finished = int(last["iteration"]) == cfg.schedule.iterations and "eval/train_loss" in last
+    measured = {"train/loss", "eval/train_loss", "test/loss"} <= last.keys()
+    finished = measured and last["iteration"] == cfg.schedule.iterations
     tested = [row for row in rows if "test/error_pct" in row]
     best = min(tested, key=lambda row: row["test/error_pct"], default=None)
     below = (row["iteration"] for row in rows if row["train/error_pct"] < 80)
@@ -141,6 +140,11 @@ def progress_line(name: str, row: Row, iterations: int) -> str:
 
 @hydra.main(version_base="1.3", config_path=str(cli.conf_dir()), config_name="config")
 def _hydra_main(composed: DictConfig) -> None:
+    if status := cli.guard(lambda: _job(composed)):
+        sys.exit(status)  # past Hydra, which would add a line of its own to ours
+
+
+def _job(composed: DictConfig) -> None:
     cfg = config.from_dict(composed)
     run(cfg, cli.baseline(cfg), HydraConfig.get().overrides.task)
 

@@ -86,8 +86,10 @@ def parse(text: str) -> Estimand:
     terms: list[tuple[str, Metric]] = []
 
     def place(match: re.Match[str]) -> str:
-        terms.append(_term(match))
-        return f"t_{len(terms) - 1}"
+        term = _term(match)
+        if term not in terms:
+            terms.append(term)
+        return f"t_{terms.index(term)}"
 
     try:
         tree = ast.parse(_TERM.sub(place, text).strip(), mode="eval")
@@ -100,7 +102,7 @@ def parse(text: str) -> Estimand:
     for index, coefficient in sums.items():
         assert index is not None
         arm, metric = terms[index]
-        arms[arm][metric] = arms[arm].get(metric, 0.0) + coefficient
+        arms[arm][metric] = coefficient
     return Estimand(text, dict(arms))
 
 

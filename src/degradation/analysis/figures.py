@@ -6,7 +6,6 @@ as in the paper. Nothing rests on colour alone.
 
 import math
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -19,39 +18,17 @@ from numpy.typing import NDArray
 from degradation.analysis.curves import DIVERGED_ERROR_PCT, RunCurves, Study
 from degradation.analysis.estimands import KINDS, Metric
 from degradation.analysis.statistics import mean_interval
+from degradation.analysis.style import KIND_STYLE, LINES, MARKERS, STYLE, colour
 from degradation.records import DIVERGED
 
 CONFIDENCE = 0.95
 TRAIN_CURVES = ("eval/train_subset_error_pct", "eval/train_error_pct", "train/error_pct")
 TEST_CURVES = ("test/error_pct", "test/subset_error_pct")
 FINAL = {"training": Metric("eval/train_error_pct"), "test": Metric("test/error_pct")}
-LINES = {"training": (0, (4, 1.6)), "test": "solid"}
-MARKERS = {18: "o", 20: "o", 32: "s", 34: "s", 44: "^", 56: "D", 110: "v", 1202: "P"}
-KIND_STYLE: dict[Any, Any] = {
-    "plain": ("#D55E00", "s"),
-    "residual": ("#0072B2", "o"),
-}  # Okabe and Ito (2008)
 LOG_BELOW_PCT = 5.0
 """A logarithmic error axis once a mean final error is below this: the curves span decades."""
 FLOOR_PCT = 0.01
 """Where a logarithmic axis ends; lower errors are drawn here."""
-STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "axes.titlesize": 12,
-    "axes.titleweight": "bold",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#4a4a4a",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e6e6e6",
-    "grid.linewidth": 0.7,
-    "legend.frameon": False,
-    "legend.handlelength": 2.6,
-    "svg.hashsalt": "degradation",
-    "svg.fonttype": "path",
-}
 
 
 def draw(study: Study, folder: Path) -> list[Path]:
@@ -61,13 +38,6 @@ def draw(study: Study, folder: Path) -> list[Path]:
             *_save(_error_curves(study), folder / "curves"),
             *_save(_final_error(study), folder / "final_error"),
         ]
-
-
-def colour(depth: int) -> tuple[float, float, float, float]:
-    """From dark at 18 layers to light green at 110, even steps for even factors in depth."""
-    share = math.log(depth / 18) / math.log(110 / 18)
-    red, green, blue, alpha = mpl.colormaps["viridis"](0.82 * min(max(share, 0.0), 1.1))
-    return red, green, blue, alpha
 
 
 def _arms(study: Study, kind: str) -> dict[int, list[RunCurves]]:

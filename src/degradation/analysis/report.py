@@ -41,7 +41,8 @@ def write_report(study_dir: Path, repository: Path = Path()) -> list[Path]:
     RecordError or ClaimsError, one line, where that cannot be done.
     """
     study = read_records(study_dir)
-    assert study.experiment and study.preset, "records name both"
+    assert study.experiment is not None
+    assert study.preset is not None
     if not any(run.has_ended for run in study.runs):
         raise StudyError(f"{study_dir}: none of its {len(study.runs)} runs has finished")
     claims = load(claims_path(study.experiment, repository))

@@ -1,0 +1,35 @@
+"""The look of the figures: one shade and one marker a depth, the same in every figure."""
+
+import math
+from typing import Any
+
+import matplotlib as mpl
+
+LINES = {"training": (0, (4, 1.6)), "test": "solid"}
+MARKERS = {18: "o", 20: "o", 32: "s", 34: "s", 44: "^", 56: "D", 110: "v", 1202: "P"}
+# Colours: Okabe and Ito (2008), told apart with any colour vision.
+KIND_STYLE = {"plain": ("#D55E00", "s"), "residual": ("#0072B2", "o")}
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.titlesize": 12,
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#4a4a4a",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    "legend.handlelength": 2.6,
+    "svg.hashsalt": "degradation",
+    "svg.fonttype": "path",
+}
+
+
+def colour(depth: int) -> tuple[float, float, float, float]:
+    """From dark at 18 layers to light green at 110, even steps for even factors in depth."""
+    share = math.log(depth / 18) / math.log(110 / 18)
+    red, green, blue, alpha = mpl.colormaps["viridis"](0.82 * min(max(share, 0.0), 1.1))
+    return red, green, blue, alpha

@@ -1,0 +1,182 @@
+"""Verdicts on studies whose answers are known."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from scipy import stats
+from tests.analysis.synthetic import write_run
+
+from degradation.analysis.claims import Claims, ClaimsError, load
+from degradation.analysis.curves import Study
+from degradation.analysis.judge import Verdict, judge
+from degradation.analysis.sources import read
+
+RISE = "eval/train_error_pct(plain,56) - eval/train_error_pct(plain,18)"
+Errors = Mapping[tuple[str, int], Sequence[float | None]]
+
+
+def claims_file(folder: Path, *changes: Mapping[str, Any], level: float = 0.025) -> Claims:
+    base = {
+        "sentence": "It rises.",
+        "source": "Fig. 1",
+        "paper": "",
+        "presets": ["quick"],
+        "type": "superiority",
+        "estimand": RISE,
+        "margin": {"quick": 5},
+        "power": {"quick": {3: 0.9}},
+    }
+    claims = []
+    for number, change in enumerate(changes):
+        claim = {"id": f"claim-{number}", **base, **change}
+        if claim["type"] == "exact":
+            claim = {key: claim[key] for key in claim if key not in ("margin", "power")}
+        claims.append(claim)
+    file = {"experiment": "depth_sweep", "data": "cifar10", "level": level, "expected": {}}
+    path = folder / "claims.yaml"
+    path.write_text(yaml.safe_dump({**file, "claims": claims}))
+    return load(path)
+
+
+def study_of(folder: Path, errors: Errors) -> Study:
+    for (kind, depth), values in errors.items():
+        for seed, value in enumerate(values):
+            write_run(folder, kind, depth, seed, value)
+    return read(folder)
+
+
+def one(folder: Path, errors: Errors, **claim: Any) -> Verdict:
+    (verdict,) = judge(claims_file(folder, claim), "quick", study_of(folder, errors))
+    return verdict
+
+
+DEEP, SHALLOW = [81.0, 83.5, 82.0], [56.0, 54.5, 59.0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "margin", "answer"),
+    [
+        ("superiority", 5, "SUPPORTED"),
+        ("superiority", 25, "INCONCLUSIVE"),
+        ("superiority", 50, "REFUTED"),
+        ("non-inferiority", 50, "SUPPORTED"),
+        ("non-inferiority", 25, "INCONCLUSIVE"),
+        ("non-inferiority", 5, "REFUTED"),
+    ],
+)
+def test_answers_agree_with_scipys_test(
+    tmp_path: Path, kind: str, margin: float, answer: str
+) -> None:
+    errors = {("plain", 56): DEEP, ("plain", 18): SHALLOW}
+    verdict = one(tmp_path, errors, type=kind, margin={"quick": margin})
+    shifted = [value - margin for value in DEEP]
+    side = "greater" if kind == "superiority" else "less"
+    p = stats.ttest_ind(shifted, SHALLOW, equal_var=False, alternative=side).pvalue
+    assert verdict.answer == answer
+    assert verdict.p_holm == pytest.approx(p)
+    assert verdict.n == {"plain-56": 3, "plain-18": 3}
+    assert verdict.estimate == pytest.approx(82.1666667 - 56.5)
+    assert verdict.interval is not None
+    assert verdict.interval[0] < 25.67 < verdict.interval[1]
+
+
+def test_holm_spans_all_statistical_claims_also_those_without_runs(tmp_path: Path) -> None:
+    errors = {("plain", 56): DEEP, ("plain", 18): SHALLOW}
+    study = study_of(tmp_path, errors)
+    alone = judge(claims_file(tmp_path, {}), "quick", study)
+    missing = {"estimand": "test/error_pct(plain,110) - test/error_pct(plain,18)"}
+    exact = {"type": "exact", "estimand": ["parameters(plain,18)"], "value": 18000}
+    family = judge(claims_file(tmp_path, {}, missing, missing, exact), "quick", study)
+    assert alone[0].p_holm is not None
+    assert family[0].p_holm == pytest.approx(3 * alone[0].p_holm)
+    assert [v.answer for v in family] == ["SUPPORTED", "INCONCLUSIVE", "INCONCLUSIVE", "SUPPORTED"]
+    assert family[1].reason == "arm plain-110 has no finished run"
+
+
+def test_one_seed_is_never_an_answer(tmp_path: Path) -> None:
+    verdict = one(tmp_path, {("plain", 56): DEEP, ("plain", 18): [10.0]})
+    assert (verdict.answer, verdict.interval, verdict.p_holm) == ("INCONCLUSIVE", None, None)
+    assert verdict.reason == "arm plain-18 has one run; a test needs two"
+    assert verdict.estimate == pytest.approx(72.1666667)
+
+
+def test_diverged_runs_count_as_90_percent_and_are_counted(tmp_path: Path) -> None:
+    verdict = one(tmp_path, {("plain", 56): [None, 88.0, None], ("plain", 18): SHALLOW})
+    reference = stats.ttest_ind([90, 88, 90], SHALLOW, equal_var=False).confidence_interval(0.95)
+    assert verdict.interval == pytest.approx((reference.low, reference.high))
+    assert verdict.diverged == {"plain-56": 2}
+    assert verdict.answer == "SUPPORTED"
+
+
+def test_arms_that_never_vary_have_no_answer(tmp_path: Path) -> None:
+    verdict = one(tmp_path, {("plain", 56): [None] * 3, ("plain", 18): [None] * 3})
+    assert verdict.answer == "INCONCLUSIVE"
+    assert "agree exactly" in verdict.reason
+
+
+def test_permutation_stands_beside_from_five_seeds_on(tmp_path: Path) -> None:
+    shallow = [56.0, 54.0, 58.0, 60.0, 55.0]
+    modes = [None, None, 87.0, None, 86.0]
+    verdict = one(tmp_path, {("plain", 56): modes, ("plain", 18): shallow}, permutation=True)
+    assert verdict.answer == "SUPPORTED"
+    assert verdict.p_permutation == pytest.approx(1 / 252)
+    few = tmp_path / "few"
+    few.mkdir()
+    verdict = one(few, {("plain", 56): modes[:4], ("plain", 18): shallow}, permutation=True)
+    assert verdict.p_permutation is None
+    assert verdict.reason == "no permutation test below 5 seeds an arm"
+
+
+def test_permutation_can_take_an_answer_back(tmp_path: Path) -> None:
+    """1/252 is above a level of 0.003, which Welch's p is below."""
+    errors = {("plain", 56): [82, 83, 82, 83, 82.5], ("plain", 18): [56, 57, 56, 57, 56.5]}
+    claims = claims_file(tmp_path, {"permutation": True}, level=0.003)
+    (verdict,) = judge(claims, "quick", study_of(tmp_path, errors))
+    assert verdict.answer == "INCONCLUSIVE"
+    assert verdict.reason == "SUPPORTED by Welch's test, but not by the permutation test"
+
+
+def test_a_level_never_reached_is_counted(tmp_path: Path) -> None:
+    curve = "iterations_to[eval/train_subset_error_pct <= 60]"
+    errors = {("plain", 56): DEEP, ("residual", 56): [49.0, 50.0, 30.0]}
+    verdict = one(tmp_path, errors, estimand=f"{curve}(plain,56) - {curve}(residual,56)")
+    assert verdict.censored == {"plain-56": 3}
+    assert verdict.estimate == pytest.approx(600 - (300 + 300 + 200) / 3)
+
+
+def test_exact_claims(tmp_path: Path) -> None:
+    equal = "multiply_adds(plain,{0}) - multiply_adds(residual,{0})"
+    claim = {"type": "exact", "value": 0, "estimand": [equal.format(18), equal.format(56)]}
+    errors = {(kind, depth): [50.0] for kind in ("plain", "residual") for depth in (18, 56)}
+    study = study_of(tmp_path, errors)
+    (verdict,) = judge(claims_file(tmp_path, claim), "quick", study)
+    assert (verdict.answer, verdict.estimate) == ("SUPPORTED", 0)  # one run is enough
+    unequal = {**claim, "estimand": ["parameters(plain,18) - parameters(residual,56)"]}
+    missing = {**claim, "estimand": [equal.format(110)]}
+    verdicts = judge(claims_file(tmp_path, unequal, missing), "quick", study)
+    assert [verdict.answer for verdict in verdicts] == ["REFUTED", "INCONCLUSIVE"]
+    assert "is -38000" in verdicts[0].reason
+
+
+def test_a_csv_has_no_counts(tmp_path: Path) -> None:
+    path = tmp_path / "curves.csv"
+    path.write_text("kind,depth,seed,iteration,test_error_pct\nplain,18,0,9,3\nplain,18,1,9,4\n")
+    claim = {"type": "exact", "value": 0, "estimand": ["parameters(plain,18)"]}
+    verdicts = judge(
+        claims_file(tmp_path, claim, {"estimand": "eval/train_error_pct(plain,18)"}),
+        "quick",
+        read(path),
+    )
+    assert [verdict.answer for verdict in verdicts] == ["NOT JUDGED", "INCONCLUSIVE"]
+    assert verdicts[1].reason == "no run of arm plain-18 has eval/train_error_pct"
+
+
+def test_claims_judge_only_what_they_are_made_for(tmp_path: Path) -> None:
+    write_run(tmp_path, "plain", 18, 0, 56, data={"name": "shapes"})
+    with pytest.raises(ClaimsError, match=r"data set 'shapes', but .* judges 'cifar10'"):
+        judge(claims_file(tmp_path, {}), "quick", read(tmp_path))
+    with pytest.raises(ClaimsError, match=r"preset 'quick', but .* judges 'paper'"):
+        judge(claims_file(tmp_path, {}), "paper", read(tmp_path))

@@ -1,0 +1,109 @@
+"""Reports: written from records alone, numbers traceable to the runs."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.analysis.synthetic import FINAL_PCT, write_run, write_study
+
+from degradation.analysis import tables
+from degradation.analysis.curves import StudyError
+from degradation.analysis.report import closing_text, write_index, write_report
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_study(tmp_path_factory.mktemp("outputs") / "depth_sweep" / "quick", seeds=2)
+    write_run(folder, "plain", 110, 2, None)
+    write_report(folder, ROOT)
+    return folder
+
+
+def test_everything_is_written_and_rewriting_changes_nothing(study: Path) -> None:
+    names = {path.name for path in study.iterdir()} - {"runs"}
+    assert names == {
+        "table.csv", "verdict.json", "REPORT.md",
+        "curves.png", "curves.svg", "final_error.png", "final_error.svg",
+    }  # fmt: skip
+    before = {name: (study / name).read_bytes() for name in names}
+    assert {path.name for path in write_report(study, ROOT)} == names
+    assert {name: (study / name).read_bytes() for name in names} == before
+
+
+def test_table_has_a_line_a_run(study: Path) -> None:
+    with (study / "table.csv").open(newline="") as file:
+        rows = {row["run"]: row for row in csv.DictReader(file)}
+    assert len(rows) == 2 * len(FINAL_PCT) + 1
+    assert rows["plain-110-s2"]["status"] == "diverged"
+    assert rows["plain-110-s2"]["test/error_pct"] == ""
+    summary = json.loads((study / "runs" / "residual-34-s1" / "summary.json").read_text())
+    found = float(rows["residual-34-s1"]["eval/train_error_pct"])
+    assert found == pytest.approx(summary["last"]["eval/train_error_pct"], rel=1e-4)
+    assert rows["residual-34-s1"]["multiply_adds"] == str(summary["multiply_adds"])
+
+
+def test_verdict_names_seeds_and_diverged_runs(study: Path) -> None:
+    verdict = json.loads((study / "verdict.json").read_text())
+    assert verdict["data"] == "cifar10"
+    assert verdict["seeds"]["plain-110"] == [0, 1, 2]
+    claim = next(c for c in verdict["claims"] if c["id"] == "plain-degrades-18-110")
+    assert claim["diverged"] == {"plain-110": 1}
+    assert claim["answer"] == "SUPPORTED"
+
+
+def test_report_says_what_a_reader_needs(study: Path) -> None:
+    text = (study / "REPORT.md").read_text()
+    for words in (
+        "preset quick, on CIFAR-10", "1 of 3 runs of plain-110 diverged", "![", "torch 2.11.0",
+        "claims of the preset `paper` alone", "| residual-56 | 6.97 |", "| residual-18 |  |",
+    ):  # fmt: skip
+        assert words in text
+
+
+def test_shapes_are_named_wherever_they_are_reported(tmp_path: Path) -> None:
+    study = tmp_path / "depth_sweep_shapes" / "quick"
+    changes: dict[str, Any] = {"experiment": "depth_sweep_shapes", "data": {"name": "shapes"}}
+    write_study(study, 2, {("plain", 18): 30.0, ("residual", 18): 28.0}, **changes)
+    write_report(study, ROOT)
+    text = (study / "REPORT.md").read_text()
+    assert "shapes (procedural, not CIFAR-10)" in text.splitlines()[0]
+    assert "6.97" not in text
+    assert json.loads((study / "verdict.json").read_text())["data"] == "shapes"
+
+
+def test_closing_table_has_a_line_a_claim(study: Path, tmp_path: Path) -> None:
+    committed = tmp_path / "results" / "depth_sweep" / "quick"
+    committed.mkdir(parents=True)
+    alone = closing_text(study, committed)
+    shutil.copy(study / "verdict.json", committed)
+    text = closing_text(study, committed)
+    claims = json.loads((study / "verdict.json").read_text())["claims"]
+    for claim in claims:
+        (line,) = (line for line in text.splitlines() if line.startswith(claim["id"] + " "))
+        assert line.count(claim["answer"]) == 2
+        (line,) = (line for line in alone.splitlines() if line.startswith(claim["id"] + " "))
+        assert line.count(claim["answer"]) == 1
+    assert text.rstrip().endswith("final_error.svg")
+    index = write_index(tmp_path / "results")
+    assert index is not None
+    assert "[depth_sweep/quick](depth_sweep/quick/REPORT.md) | cifar10 | " in index.read_text()
+    assert write_index(tmp_path / "nothing") is None
+
+
+def test_a_study_without_ended_runs_is_refused(tmp_path: Path) -> None:
+    (write_run(tmp_path, "plain", 18, 0, 50) / "summary.json").unlink()
+    with pytest.raises(StudyError, match="none of its 1 runs has finished"):
+        write_report(tmp_path, ROOT)
+
+
+def test_published_numbers_are_the_papers() -> None:
+    """He et al. 2015, Table 6; no net of depth 18 or 34."""
+    numbers = {arm: entry.test_error_pct for arm, entry in tables.published().items()}
+    table_6 = {20: 8.75, 32: 7.51, 44: 7.17, 56: 6.97, 110: 6.61, 1202: 7.93}
+    assert {f"residual-{d}": e for d, e in table_6.items()}.items() <= numbers.items()
+    assert not {arm for arm in numbers if arm.endswith(("-18", "-34"))}

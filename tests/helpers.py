@@ -1,0 +1,129 @@
+"""What several test modules make their runs of."""
+
+import functools
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from degradation import cli, config
+from degradation.config import Config
+from degradation.data.batches import Data, prepare
+from degradation.data.images import ImageSet
+from degradation.loop import State
+from degradation.nets.resnet import build_model
+from degradation.optim import build_optimizer
+
+TINY = (
+    "model.depth=8",
+    "model.width=4",
+    "data.pixels=8",
+    "data.train_images=256",
+    "data.augment=true",
+    "schedule.iterations=20",
+    "schedule.milestones=[12]",
+    "schedule.warmup_iterations=4",
+    "trainer.batch_size=48",
+    "trainer.record_every=5",
+    "trainer.eval_every=10",
+    "trainer.checkpoint_every=10",
+    "trainer.curve_train_images=100",
+    "trainer.curve_test_images=100",
+)
+"""A run of a fraction of a second; 256 is not a multiple of 48, so that batches span epochs."""
+TIMES = ("wall_s", "images_per_s")
+
+
+@functools.cache
+def composed(preset: str = "quick", *overrides: str) -> DictConfig:
+    with hydra.initialize_config_dir(str(cli.conf_dir()), version_base="1.3"):
+        return hydra.compose("config", [f"preset={preset}", *overrides])
+
+
+def make_config(*overrides: str, preset: str = "quick") -> Config:
+    """The preset with `key=value` overrides, without Hydra's command line."""
+    return config.from_dict(
+        OmegaConf.merge(composed(preset), OmegaConf.from_dotlist(list(overrides)))  # type: ignore[arg-type]
+    )
+
+
+def tiny_config(*overrides: str) -> Config:
+    return make_config(*TINY, *overrides)
+
+
+def noise_images(train: int = 256, test: int = 64, seed: int = 0) -> ImageSet:
+    """Images of the right form without a meaning."""
+    rng = np.random.default_rng(seed)
+    return ImageSet(
+        "shapes",
+        rng.integers(0, 256, (train, 3, 32, 32), dtype=np.uint8),
+        rng.integers(0, 10, train),
+        rng.integers(0, 256, (test, 3, 32, 32), dtype=np.uint8),
+        rng.integers(0, 10, test),
+    )
+
+
+def noise_data(cfg: Config, seed: int = 0) -> Data:
+    return prepare(noise_images(seed=seed), cfg.data, torch.device("cpu"))
+
+
+def fresh_state(cfg: Config) -> State:
+    """As `train.run` begins a run on a CPU."""
+    torch.manual_seed(cfg.seed)
+    model = build_model(cfg.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return State(model, build_optimizer(model, cfg.optim))
+
+
+def without_times(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.items() if key not in TIMES} for row in rows]
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The complete lines of a `metrics.jsonl`, read without the package's own reader."""
+    if not path.exists():
+        return []
+    text = path.read_text()
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def snapshot(folder: Path) -> dict[str, str]:
+    """SHA-256 of each file below a folder, by its place; the lock is no part of a record."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def only_run(output_root: Path) -> Path:
+    (found,) = output_root.glob("*/*/runs/*")
+    return found
+
+
+def start(arguments: Sequence[str], cwd: Path, **kwargs: Any) -> "subprocess.Popen[str]":
+    """The real command in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "degradation", *arguments],
+        cwd=cwd,
+        env=os.environ | {"HYDRA_FULL_ERROR": "0"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **kwargs,
+    )
+
+
+def command(arguments: Sequence[str], cwd: Path, **kwargs: Any) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr of the real command."""
+    process = start(arguments, cwd, **kwargs)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
