@@ -10,7 +10,7 @@ STUDY_PRESET := $(or $(PRESET),quick)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-slow lint report check-claims bench dashboard publish lock clean
+.PHONY: help setup reproduce test test-slow lint report check-claims bench dashboard publish reference lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ bench: setup ## measure speed, written to results/bench/
 
 dashboard: setup ## the curves in the terminal, from the W&B files of a study
 	@WANDB_ERROR_REPORTING=false $(BIN)/wandb leet outputs/$(EXPERIMENT)/$(STUDY_PRESET)/wandb
+
+reference: setup ## write the README's configuration reference
+	@$(BIN)/python scripts/config_reference.py
 
 lock: ## resolve requirements.lock anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \

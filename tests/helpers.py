@@ -23,6 +23,8 @@ from degradation.loop import State
 from degradation.nets.resnet import build_model
 from degradation.optim import build_optimizer
 
+torch.set_num_threads(1)  # so small nets gain nothing from more, and suffer beside other work
+
 TINY = (
     "model.depth=8",
     "model.width=4",
@@ -38,6 +40,7 @@ TINY = (
     "trainer.checkpoint_every=10",
     "trainer.curve_train_images=100",
     "trainer.curve_test_images=100",
+    "hardware.threads=1",
 )
 """A run of a fraction of a second; 256 is not a multiple of 48, so that batches span epochs."""
 TIMES = ("wall_s", "images_per_s")

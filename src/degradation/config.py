@@ -85,7 +85,9 @@ class OptimConfig:
     lr: float = MISSING
     """Learning rate before the milestones and after the warm-up."""
     momentum: float = MISSING
+    """Share of the last update that is kept in the next."""
     weight_decay: float = MISSING
+    """L2 penalty on all parameters, biases and batch norm included."""
 
 
 @dataclass
@@ -97,9 +99,11 @@ class ScheduleConfig:
     milestones: list[int] = MISSING
     """Iterations at which the learning rate is multiplied by `gamma`, ascending."""
     gamma: float = MISSING
+    """Factor at each milestone."""
     warmup: str = MISSING
     """`none`; `constant` at `warmup_lr`; `linear` from lr / warmup_iterations up to lr."""
     warmup_iterations: int = MISSING
+    """Iterations of the warm-up."""
     warmup_lr: float = MISSING
     """Learning rate of the `constant` warm-up."""
     warmup_min_depth: int = MISSING
@@ -129,6 +133,7 @@ class TrainerConfig:
     full_eval_every: int = MISSING
     """Iterations between two evaluations on the whole training set; 0: only at the end."""
     eval_batch_size: int = MISSING
+    """Images a forward pass in evaluations."""
     checkpoint_every: int = MISSING
     """Iterations between two checkpoints; 0: only at the end."""
 
@@ -150,7 +155,9 @@ class TrackingConfig:
     mode: str = "auto"
     """`auto` (online when a key is at hand, else offline), `offline`, `online`, `off`."""
     project: str = "degradation"
+    """W&B project."""
     entity: str | None = None
+    """W&B user or team; null: the key's own."""
 
 
 @dataclass
@@ -171,7 +178,7 @@ class Config:
     preset: str = MISSING
     """Scale of the study; set by `preset=...`."""
     output_root: str = "outputs"
-    """Runs go to <output_root>/<experiment>/<preset>/runs/<run>."""
+    """Runs go to `<output_root>/<experiment>/<preset>/runs/<run>`."""
 
 
 NOT_IDENTITY = (

@@ -1,5 +1,7 @@
 """SGD, and the learning rate as a pure function of the iteration."""
 
+import inspect
+
 import torch
 from torch import nn
 
@@ -21,10 +23,22 @@ def learning_rate(iteration: int, base_lr: float, depth: int, cfg: ScheduleConfi
     return lr * (iteration + 1) / cfg.warmup_iterations
 
 
+class SGD(torch.optim.SGD):
+    """PyTorch's own, without the wrappers that import torch.compile's front end at their first
+    call, which takes longer than the rest of a start.
+    """
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
+
+
 def build_optimizer(model: nn.Module, cfg: OptimConfig) -> torch.optim.SGD:
     """SGD with momentum; weight decay on all parameters, biases included (Sec. 3.4)."""
     device = next(model.parameters()).device
-    return torch.optim.SGD(
+    return SGD(
         model.parameters(),
         lr=cfg.lr,
         momentum=cfg.momentum,

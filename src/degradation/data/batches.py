@@ -17,6 +17,8 @@ from degradation.config import DataConfig
 from degradation.data.images import ImageSet
 
 VAL_IMAGES = 5_000
+PART = 500
+"""Images turned to float32 at a time, so few that the memory is used again, not asked for anew."""
 
 
 @dataclass(frozen=True)
@@ -56,22 +58,24 @@ def prepare(images: ImageSet, cfg: DataConfig, device: torch.device) -> Data:
     count = cfg.train_images or len(train_x)
     train = _split(train_x[:count], train_y[:count], cfg.pixels, device)
     test = _split(test_x, test_y, cfg.pixels, device)
-    mean = (
-        train.images.double().mean(0).div(255).float()
-        if device.type != "mps"
-        else _mean_on_cpu(train, device)
-    )
-    return Data(train, test, mean, cfg.pixels, cfg.augment)
+    return Data(train, test, _mean(train.images), cfg.pixels, cfg.augment)
 
 
-def _mean_on_cpu(train: Split, device: torch.device) -> Tensor:
-    return train.images.cpu().double().mean(0).div(255).float().to(device)  # MPS has no float64
+def _mean(images: Tensor) -> Tensor:
+    """(N, P*P + 1, 3) uint8 -> (P*P + 1, 3) float32, in [0, 1].
+
+    The sums are exact: whole numbers below 2**24, so float32 holds them; float64, which MPS does
+    not have, only for the division.
+    """
+    total = torch.stack([part.float().sum(0) for part in images.split(PART)]).sum(0)
+    return total.cpu().double().div(len(images)).div(255).float().to(images.device)
 
 
 def _split(images: np.ndarray, labels: np.ndarray, pixels: int, device: torch.device) -> Split:
-    x = pool(torch.from_numpy(np.ascontiguousarray(images)), pixels)  # (N, 3, P, P)
-    x = F.pad(x.flatten(2), (0, 1)).transpose(1, 2).contiguous()  # (N, P*P + 1, 3)
-    return Split(x.to(device), torch.from_numpy(labels.astype(np.int64)).to(device))
+    x = pool(torch.from_numpy(images), pixels)  # (N, 3, P, P)
+    padded = torch.zeros(len(x), pixels * pixels + 1, 3, dtype=torch.uint8)
+    padded[:, :-1] = x.flatten(2).transpose(1, 2)
+    return Split(padded.to(device), torch.from_numpy(labels.astype(np.int64)).to(device))
 
 
 def pool(images: Tensor, pixels: int) -> Tensor:
@@ -81,10 +85,8 @@ def pool(images: Tensor, pixels: int) -> Tensor:
     side = images.shape[-1] // pixels
     if side == 1:
         return images
-    means = [
-        F.avg_pool2d(part.float(), side).round().to(torch.uint8) for part in images.split(5_000)
-    ]
-    return torch.cat(means)
+    parts = images.split(PART)
+    return torch.cat([F.avg_pool2d(part.float(), side).round().to(torch.uint8) for part in parts])
 
 
 def _generator(seed: int, epoch: int, purpose: int) -> torch.Generator:

@@ -136,10 +136,13 @@ def _decode(folder: Path) -> Arrays:
 
 
 def _read_decoded(cache: Path) -> Arrays | None:
-    """The decoded set, or None if it is not there or not what it must be."""
+    """The decoded set, or None if it is not there or not what it must be.
+
+    Mapped, not read: 184 MB that the processes of a sweep share, and no time to copy them.
+    """
     try:
-        content = np.fromfile(cache / DECODED, dtype=np.uint8)
-    except OSError:
+        content = np.asarray(np.memmap(cache / DECODED, dtype=np.uint8, mode="c"))
+    except (OSError, ValueError):  # ValueError: the file is empty.
         return None
     if hashlib.sha256(content.data).hexdigest() != DECODED_SHA256:
         return None

@@ -1,0 +1,136 @@
+"""Checkpoints: saved whole, loaded exactly, and refused in one line when they are anything else."""
+
+import copy
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.helpers import fresh_state, noise_data, tiny_config, without_times
+
+from degradation import checkpoint
+from degradation.checkpoint import CheckpointError
+from degradation.loop import State, train
+
+CFG = tiny_config("model.width=2")
+HASH = "0a1b2c3d"
+
+
+@pytest.fixture(scope="module")
+def trained() -> State:
+    state = fresh_state(CFG)
+    list(itertools.islice(train(state, noise_data(CFG), CFG), 2))
+    return state
+
+
+@pytest.fixture(scope="module")
+def saved(trained: State, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("run") / checkpoint.CHECKPOINT
+    checkpoint.save(path, trained.model, trained.optimizer, trained.iteration, HASH)
+    return path
+
+
+def contents(state: State) -> dict[str, Any]:
+    return copy.deepcopy({"m": state.model.state_dict(), "o": state.optimizer.state_dict()})
+
+
+def same(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    return bool(one == other)
+
+
+def test_everything_comes_back(trained: State, saved: Path) -> None:
+    other = fresh_state(tiny_config("model.width=2", "seed=5"))
+    assert not same(contents(other), contents(trained))
+    assert checkpoint.load(saved, other.model, other.optimizer, HASH) == 10
+    assert same(contents(other), contents(trained))
+
+
+def test_training_goes_on_as_if_nothing_had_happened(saved: Path) -> None:
+    data = noise_data(CFG)
+    through = list(train(fresh_state(CFG), data, CFG))
+    state = fresh_state(tiny_config("model.width=2", "seed=5"))
+    state.iteration = checkpoint.load(saved, state.model, state.optimizer, HASH)
+    assert without_times(list(train(state, data, CFG))) == without_times(through[2:])
+
+
+def refuse(path: Path, message: str) -> None:
+    state = fresh_state(CFG)
+    before, bytes_before = contents(state), path.read_bytes()
+    with pytest.raises(CheckpointError, match=message) as failure:
+        checkpoint.load(path, state.model, state.optimizer, HASH)
+    assert str(failure.value).startswith(f"{path}: ")
+    assert "\n" not in str(failure.value)
+    assert same(contents(state), before)
+    assert path.read_bytes() == bytes_before
+
+
+def test_of_another_config(trained: State, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    checkpoint.save(path, trained.model, trained.optimizer, 10, "ffffffff")
+    refuse(path, "made by config ffffffff, this run's is 0a1b2c3d")
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.floats(0, 0.999))
+def test_cut_short(saved: Path, part: float) -> None:
+    whole = saved.read_bytes()
+    path = saved.with_name("cut.pt")
+    path.write_bytes(whole[: int(part * len(whole))])
+    refuse(path, "cut short or altered")
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.binary(max_size=200))
+def test_random_bytes(saved: Path, junk: bytes) -> None:
+    path = saved.with_name("junk.pt")
+    path.write_bytes(junk)
+    refuse(path, "cut short or altered")
+
+
+def test_an_altered_weight_is_noticed(trained: State, saved: Path) -> None:
+    weight = trained.model.state_dict()["linear.weight"].numpy().tobytes()
+    whole = bytearray(saved.read_bytes())
+    place = whole.find(weight)
+    assert place > 0
+    whole[place + 5] ^= 0x40
+    path = saved.with_name("altered.pt")
+    path.write_bytes(whole)
+    refuse(path, "cut short or altered")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        [],
+        torch.zeros(3),
+        "text",
+        {"config_hash": HASH},
+        {"config_hash": HASH, "iteration": "ten"},
+        {"config_hash": HASH, "iteration": 10},
+        {"config_hash": HASH, "iteration": 10, "model": {}, "optimizer": {}},
+        {"config_hash": HASH, "iteration": 10, "model": [1], "optimizer": 3},
+    ],
+)
+def test_something_else_that_torch_can_load(tmp_path: Path, content: object) -> None:
+    path = tmp_path / "checkpoint.pt"
+    torch.save(content, path)
+    refuse(path, "cut short or altered")
+
+
+def test_pickles_with_code_are_not_run(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> Any:
+            return (Path.touch, (tmp_path / "sprung",))
+
+    path = tmp_path / "checkpoint.pt"
+    torch.save({"config_hash": HASH, "iteration": Trap()}, path)
+    refuse(path, "cut short or altered")
+    assert not (tmp_path / "sprung").exists()
