@@ -77,17 +77,14 @@ def test_a_file_cut_anywhere_has_its_whole_lines(
 
 
 @SHARED_FOLDER
-@given(st.binary(max_size=40))
+@given(st.binary(max_size=40).filter(lambda junk: b"iteration" not in junk))
 def test_anything_else_is_refused_with_its_line(tmp_path: Path, junk: bytes) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"iteration": 1}\n' + junk + b"\n")
-    try:
-        rows = read_rows(path)
-    except RecordError as error:
-        assert str(error).startswith(f"{path}: line ")
-        assert "\n" not in str(error)
-    else:  # by chance a line of a record
-        assert all(isinstance(row["iteration"], int) for row in rows)
+    with pytest.raises(RecordError) as failure:
+        read_rows(path)
+    assert str(failure.value).startswith(f"{path}: line ")
+    assert "\n" not in str(failure.value)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +130,7 @@ def test_record_that_does_not_reach_the_checkpoint(tmp_path: Path) -> None:
     write(tmp_path, [{"iteration": 10}])
     before = (tmp_path / "metrics.jsonl").read_bytes()
     with pytest.raises(
-        RecordError, match="no line for iteration 20, at which the checkpoint stands"
+        RecordError, match="no line for iteration 20"
     ):
         Writer(tmp_path, CONFIG, ENVIRONMENT, resume_at=20)
     assert (tmp_path / "metrics.jsonl").read_bytes() == before
@@ -214,7 +211,7 @@ def test_damaged_parts_are_named(
 
 def test_folder_without_a_run(tmp_path: Path) -> None:
     assert records.read_study(tmp_path) == []
-    with pytest.raises(RecordError, match="no config.yaml, so this is not a run directory"):
+    with pytest.raises(RecordError, match=r"no config\.yaml, so this is not a run directory"):
         read_run(tmp_path)
 
 
