@@ -8,6 +8,7 @@ RUNS ?=
 BIN := .venv/bin
 STUDY_PRESET := $(or $(PRESET),quick)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export EXPERIMENT PRESET SEEDS DATA_ROOT RUNS  # recipes read them as the shell's, whatever is in them
 
 .DEFAULT_GOAL := help
 .PHONY: help setup reproduce test test-slow lint report check-claims bench dashboard publish reference lock clean
@@ -18,8 +19,12 @@ help: ## list the targets
 
 setup: $(BIN)/.ready ## create .venv from the hash-pinned lock
 
+$(BIN)/.ready: $(BIN)/.locked pyproject.toml
+	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
 # The build tool comes first, from the same lock: one dependency is only published as source.
-$(BIN)/.ready: requirements.lock pyproject.toml
+$(BIN)/.locked: requirements.lock
 	@python=; for candidate in $(PYTHON) python3.13 python3.12 python3.11 python3 python; do \
 	  if $$candidate -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; \
 	  then python=$$candidate; break; fi; done; \
@@ -29,29 +34,28 @@ $(BIN)/.ready: requirements.lock pyproject.toml
 	@sed -n '/^setuptools==/,/[^\\]$$/p' requirements.lock > .venv/build.lock
 	$(BIN)/python -m pip install -q --require-hashes --no-deps -r .venv/build.lock
 	$(BIN)/python -m pip install -q --require-hashes --no-deps --no-build-isolation -r requirements.lock
-	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
 reproduce: setup ## data, sweep, figures, verdict
-	@$(BIN)/python scripts/reproduce.py --experiment $(EXPERIMENT) --preset "$(PRESET)" --seeds "$(SEEDS)" --data-root "$(DATA_ROOT)"
+	@$(BIN)/python scripts/reproduce.py --experiment="$$EXPERIMENT" --preset="$$PRESET" --seeds="$$SEEDS" --data-root="$$DATA_ROOT"
 
 test: setup ## the test suite
-	@DATA_ROOT="$(DATA_ROOT)" $(BIN)/python -m pytest
+	@$(BIN)/python -m pytest
 
 test-slow: setup ## the slow tests too
-	@DATA_ROOT="$(DATA_ROOT)" $(BIN)/python -m pytest -m "not gpu"
+	@$(BIN)/python -m pytest -m "not gpu"
 
 lint: setup ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 report: setup ## redraw tables, figures and verdict from the records
-	@$(BIN)/python scripts/report.py --experiment $(EXPERIMENT) --preset $(STUDY_PRESET)
+	@$(BIN)/python scripts/report.py --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)"
 
 check-claims: setup ## judge curves: RUNS=folder or RUNS=curves.csv
-	@$(BIN)/python scripts/check_claims.py "$(RUNS)" --experiment $(EXPERIMENT) --preset $(STUDY_PRESET)
+	@$(BIN)/python scripts/check_claims.py "$$RUNS" --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)"
 
 publish: setup ## copy the finished runs from outputs/ to results/ and redraw
-	@$(BIN)/python scripts/publish.py --experiment $(EXPERIMENT) --preset $(STUDY_PRESET)
+	@$(BIN)/python scripts/publish.py --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)"
 
 bench: setup ## measure speed, written to results/bench/
 	@$(BIN)/python scripts/bench.py

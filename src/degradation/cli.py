@@ -14,7 +14,7 @@ from pathlib import Path
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -88,36 +88,48 @@ def guard(task: Callable[[], int | None]) -> int:
 
 
 def _is_users(error: Exception) -> bool:
-    """Ours carry a message for the user; a bare ValueError out of a library is a bug and keeps its
-    traceback.
+    """Ours carry a message for the user; a bare ValueError out of another library than Hydra is a
+    bug and keeps its traceback.
     """
-    module = type(error).__module__
-    return not isinstance(error, ValueError) or module.startswith(
-        ("degradation", "omegaconf", "hydra")
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    origins = (type(error).__module__, frame.f_globals["__name__"])
+    return (
+        not isinstance(error, ValueError)
+        or origins[0].startswith("degradation")
+        or any(origin.startswith(("hydra", "omegaconf")) for origin in origins)
     )
 
 
 def one_line(error: BaseException) -> str:
     """The line for the user: the key or file, what was found, what is accepted."""
-    while error.__cause__ is not None and isinstance(
-        error.__cause__, HydraException | OmegaConfBaseException
-    ):
-        error = error.__cause__
-    text = str(error)
-    keys = list(config.flatten(OmegaConf.to_container(OmegaConf.structured(Config))))  # type: ignore[arg-type]
+    chain = [error]
+    while isinstance(cause := chain[-1].__cause__, HydraException | OmegaConfBaseException):
+        chain.append(cause)
+    text = "\n".join(map(str, chain))
     if match := re.search(
-        r"Could not override '([^']+)'|Key '[^']+' (?:is )?not in .*?full_key: (\S+)", text, re.DOTALL
+        r"Could not override '([^']+)'|Key '[^']+' (?:is )?not in .*?full_key: (\S+)",
+        text,
+        re.DOTALL,
     ):
-        key = match[1] or match[2]
-        close = difflib.get_close_matches(key, keys, 3, 0.5)
-        accepted = ", ".join(close) or "see the configuration reference"
-        return f"{key}: no such key; accepted: {accepted}"
+        return _no_such_key(match[1] or match[2])
     if match := re.search(
         r"Value '(.*)' of type '.*' could not be converted to (\w+)\s+full_key: (\S+)", text
     ):
         return f"{match[3]}: {match[1]!r}; accepted: {match[2].lower()}"
     if match := re.search(
-        r"Could not find '([^']+)/([^'/]+)'\s+Available options in '[^']+':\n((?:\t.*\n?)+)", text
+        r"Could not find '([^']+)/([^'/]*)'\s+Available options in '[^']+':\n((?:\t.*\n?)+)", text
     ):
         return f"{match[1]}: {match[2]!r}; accepted: {', '.join(match[3].split())}"
+    if match := re.search(r"(.+)\s+full_key: (\S+)", text):
+        return f"{match[2]}: {match[1]}"
+    if isinstance(error, OverrideParseException):
+        text = f"{error.override}: {text.partition('See https')[0]}"
     return " ".join(text.split())
+
+
+def _no_such_key(key: str) -> str:
+    keys = list(config.flatten(OmegaConf.to_container(OmegaConf.structured(Config))))  # type: ignore[arg-type]
+    if key in keys:
+        return f"{key}: is added, not overridden; accepted: +{key}=<name>"
+    close = difflib.get_close_matches(key, keys, 3, 0.5)
+    return f"{key}: no such key; accepted: {', '.join(close) or 'see the configuration reference'}"

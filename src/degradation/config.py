@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
@@ -195,6 +195,8 @@ NOT_IDENTITY = (
 
 def from_dict(composed: DictConfig | Mapping[str, Any]) -> Config:
     """The checked config of one run. Raises ConfigError, naming the key."""
+    if isinstance(composed, DictConfig):  # which `+key=value` may have opened to unknown keys
+        composed = cast(dict[str, Any], OmegaConf.to_container(composed))
     merged = OmegaConf.merge(OmegaConf.structured(Config), composed)
     cfg = OmegaConf.to_object(merged)
     assert isinstance(cfg, Config)

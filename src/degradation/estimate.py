@@ -1,8 +1,12 @@
 """How long a sweep takes on this machine: a few steps timed, the rest computed."""
 
+import heapq
+import math
+import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+import joblib
 import torch
 
 from degradation import environment
@@ -11,18 +15,21 @@ from degradation.nets.resnet import build_model, count_multiply_adds
 from degradation.optim import build_optimizer
 from degradation.step import EagerStep
 
-STEPS = 2
+STEPS, ENOUGH_S = 20, 2.0
+"""Steps timed after one to warm up; as few as one where they take long."""
 TRAINING_IMAGES = {"full": 50_000, "val": 45_000}
 TEST_IMAGES = {"full": 10_000, "val": 5_000}
 
 
 def workers(device: torch.device) -> int:
-    """Runs side by side: the process pool has one a core, a GPU takes one after the other."""
-    return (torch.multiprocessing.cpu_count() or 1) if device.type == "cpu" else 1
+    """Runs side by side: a GPU takes one after the other; the process pool has one a core, and two
+    that share a physical core get on like one.
+    """
+    return int(joblib.cpu_count(only_physical_cores=True)) if device.type == "cpu" else 1
 
 
 def sweep_s(runs: Sequence[Config]) -> float:
-    """Estimated seconds for runs of one scale.
+    """Estimated seconds for runs of one scale, in the order in which they are started.
 
     A step costs a part that grows with the multiply-adds and one that does not, found from two
     depths; an image evaluated costs a third of one trained on (forward without backward).
@@ -35,7 +42,15 @@ def sweep_s(runs: Sequence[Config]) -> float:
         step_s = _fit(runs, device)
     finally:
         torch.set_num_threads(threads)
-    return sum(run_s(run, step_s[run.model.depth]) for run in runs) / workers(device)
+    return side_by_side_s((run_s(run, step_s[run.model.depth]) for run in runs), workers(device))
+
+
+def side_by_side_s(durations_s: Iterable[float], workers: int) -> float:
+    """Until the last run ends, if each worker takes the next one in line when it is free."""
+    ends = [0.0] * workers
+    for duration_s in durations_s:
+        heapq.heapreplace(ends, ends[0] + duration_s)
+    return max(ends)
 
 
 def run_s(cfg: Config, step_s: float) -> float:
@@ -55,7 +70,7 @@ def images_evaluated(cfg: Config) -> int:
 
 
 def _times(cfg: Config, every: int) -> int:
-    return max(1, cfg.schedule.iterations // every if every else 1)
+    return math.ceil(cfg.schedule.iterations / every) if every else 1
 
 
 def _fit(runs: Sequence[Config], device: torch.device) -> dict[int, float]:
@@ -74,17 +89,17 @@ def _fit(runs: Sequence[Config], device: torch.device) -> dict[int, float]:
 
 
 def time_step_s(cfg: Config, device: torch.device) -> float:
-    """The shortest of a few steps on random images, after one to warm up."""
+    """The median of a few steps on random images."""
     memory_format = torch.channels_last
     model = build_model(cfg.model).to(device, memory_format=memory_format)  # type: ignore[call-overload]
     step = EagerStep(model, build_optimizer(model, cfg.optim), cfg.trainer.precision)
     batch, pixels = cfg.trainer.batch_size, cfg.data.pixels
     images = torch.randn(batch, 3, pixels, pixels, device=device).to(memory_format=memory_format)
     labels = torch.randint(0, 10, (batch,), device=device)
-    times = []
-    for _ in range(1 + STEPS):
+    times: list[float] = []
+    while len(times) < 2 or (len(times) <= STEPS and sum(times) < ENOUGH_S):
         start = time.perf_counter()
         step(images, labels, cfg.optim.lr)
         step.read()  # synchronises
         times.append(time.perf_counter() - start)
-    return min(times[1:])
+    return statistics.median(times[1:])

@@ -2,51 +2,81 @@
 
 import contextlib
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import filelock
+from hydra.core.override_parser.types import Quote, QuotedString
 from rich.console import Console
 
-from degradation import cli, config, environment, estimate, records
-from degradation.analysis import live, report
-from degradation.config import Config, HardwareConfig
+from degradation import cli, config, environment, estimate
+from degradation.analysis import claims, live, report
+from degradation.config import Config, ConfigError, HardwareConfig
 from degradation.data.images import DownloadError, load_images
 
 LIMIT_S = 2 * 3600.0
 """Preset `paper` is taken where it will finish within this time."""
+LOCK = ".lock"
+
+Plan = Mapping[str, Config]
+"""A study's runs by name, in the order in which they are started."""
 
 
 def reproduce(experiment: str, preset: str, seeds: str, data_root: str) -> int:
     """Runs what is missing of a study, reports on it and returns the exit status.
 
-    preset: empty to choose by timing. data_root: empty for the cache folder. Raises what
-    `cli.one_line` can put into a line.
+    preset: empty to choose by timing. seeds: empty for the experiment's. data_root: empty for the
+    cache folder. Raises what `cli.one_line` can put into a line.
     """
-    experiment = with_data(experiment, data_root)
-    overrides = [f"seed={seeds}"] if seeds else []
-    preset = preset or choose_preset(experiment, overrides)
-    runs = cli.sweep(experiment, preset, overrides)
-    study = config.study_dir(next(iter(runs.values())))
-    missing = len(unfinished(runs))
+    overrides = seed_axis(seeds)
+    plans = made_plans(experiment, preset, overrides)  # first: a name may be misspelt
+    if any(unfinished(plan) for plan in plans.values()):
+        needed = {run.data.name for plan in plans.values() for run in plan.values()}
+        stand_in = with_data(experiment, data_root) if "cifar10" in needed else experiment
+        if stand_in != experiment:
+            experiment, plans = stand_in, made_plans(stand_in, preset, overrides)
+    preset = preset or choose_preset(experiment, plans)
+    claims.load(claims.claims_path(experiment)).for_preset(preset)  # not after hours of training
+    runs = plans[preset]
+    study, missing = config.study_dir(next(iter(runs.values()))), len(unfinished(runs))
     print(f"{experiment}, preset {preset}: {len(runs)} runs, {missing} to do, in {study}")
     arguments = [f"+experiment={experiment}", f"preset={preset}", *overrides]
-    arguments += [f"data.root={data_root}"] if data_root else []
-    failed = missing > 0 and sweep(arguments, study, runs) != 0
-    if records.read_study(study):
-        report.write_report(study)
-        committed = Path("results") / experiment / preset
-        print(report.closing_text(study, committed if committed.is_dir() else None))
-    return 1 if failed else 0
+    arguments += [f"data.root={quoted(data_root)}"] if data_root else []
+    status = sweep(arguments, study, runs) if missing else 0
+    report.write_report(study)
+    committed = Path("results") / experiment / preset
+    print(report.closing_text(study, committed if committed.is_dir() else None))
+    return 1 if status else 0
+
+
+def seed_axis(seeds: str) -> list[str]:
+    """`0, 1 2` -> `seed=0,1,2`, each once: a run cannot be made twice side by side."""
+    found = re.split(r"[,\s]+", seeds.strip()) if seeds.strip() else []
+    if not all(seed.isascii() and seed.isdigit() for seed in found):
+        raise ConfigError(f"seeds: {seeds!r}; accepted: whole numbers from 0, such as 0,1,2")
+    return [f"seed={','.join(dict.fromkeys(str(int(seed)) for seed in found))}"] if found else []
+
+
+def quoted(text: str) -> str:
+    """For Hydra, to which a comma, a blank or an equals sign means something."""
+    return str(QuotedString(text, Quote.single).with_quotes())
+
+
+def made_plans(experiment: str, preset: str, overrides: Sequence[str]) -> dict[str, Plan]:
+    """The study at the preset asked for, or at each there is."""
+    presets = [preset] if preset else claims.PRESETS
+    return {name: cli.sweep(experiment, name, overrides) for name in presets}
 
 
 def with_data(experiment: str, data_root: str) -> str:
     """The experiment itself if CIFAR-10 is at hand, its form on the `shapes` set if not."""
     try:
-        if not experiment.endswith("_shapes"):
-            load_images("cifar10", data_root or None)
+        load_images("cifar10", data_root or None)
     except DownloadError as error:
         stand_in = f"{experiment}_shapes"
         if not (cli.conf_dir() / "experiment" / f"{stand_in}.yaml").exists():
@@ -62,26 +92,32 @@ def with_data(experiment: str, data_root: str) -> str:
     return experiment
 
 
-def choose_preset(experiment: str, overrides: Sequence[str]) -> str:
-    """`paper` where it will finish within the limit; says which, why and how long."""
+def choose_preset(experiment: str, plans: Mapping[str, Plan]) -> str:
+    """`paper` where the experiment claims something for it and it will finish within the limit;
+    says which, why and how long.
+    """
     print("timing a few steps of this machine ...", flush=True)
     seconds = {}
-    for preset in ("paper", "quick"):
-        left = unfinished(cli.sweep(experiment, preset, overrides))
+    for preset, plan in plans.items():
+        left = unfinished(plan)
         seconds[preset] = estimate.sweep_s(list(left.values())) if left else 0.0
-    chosen = "paper" if seconds["paper"] <= LIMIT_S else "quick"
+    claimed = claims.load(claims.claims_path(experiment)).claims
+    if not any("paper" in claim.presets for claim in claimed):
+        chosen, why = "quick", f"{experiment} claims nothing for preset paper"
+    else:
+        chosen = "paper" if seconds["paper"] <= LIMIT_S else "quick"
+        limit = f"{'within' if chosen == 'paper' else 'more than'} {live.duration(LIMIT_S)}"
+        why = f"preset paper would take about {live.duration(seconds['paper'])}, {limit}"
     machine = environment.device_name(environment.select_device(HardwareConfig()))
     print(
-        f"{machine}: preset paper would take about {live.duration(seconds['paper'])}, "
-        f"{'within' if chosen == 'paper' else 'more than'} the limit of {live.duration(LIMIT_S)}; "
-        f"taking preset {chosen}, about {live.duration(seconds[chosen])} "
+        f"{machine}: {why}; taking preset {chosen}, about {live.duration(seconds[chosen])} "
         "(estimates; PRESET= overrides)",
         flush=True,
     )
     return chosen
 
 
-def planned(runs: Mapping[str, Config]) -> list[live.Planned]:
+def planned(runs: Plan) -> list[live.Planned]:
     """For the live view; a step costs about in proportion to the depth."""
     return [
         live.Planned(name, run.schedule.iterations, run.schedule.iterations * run.model.depth)
@@ -89,39 +125,50 @@ def planned(runs: Mapping[str, Config]) -> list[live.Planned]:
     ]
 
 
-def unfinished(runs: Mapping[str, Config]) -> dict[str, Config]:
+def unfinished(runs: Plan) -> dict[str, Config]:
     """The runs that have no end on record."""
     study = config.study_dir(next(iter(runs.values())))
-    states = live.look(study, planned(runs))
-    return {run.plan.name: runs[run.plan.name] for run in states if run.status == "unfinished"}
+    states = live.Sweep(study, planned(runs)).look()
+    return {run.plan.name: runs[run.plan.name] for run in states if not run.has_ended}
 
 
-def sweep(arguments: Sequence[str], study: Path, runs: Mapping[str, Config]) -> int:
+def sweep(arguments: Sequence[str], study: Path, runs: Plan) -> int:
     """The Hydra multirun that anybody could have typed, watched; its exit status."""
     if environment.select_device(HardwareConfig()).type == "cpu":
         arguments = [*arguments, "hydra/launcher=pool"]
     study.mkdir(parents=True, exist_ok=True)
-    log = study / "sweep.log"
-    print(f"$ degradation {' '.join(arguments)} > {log}", flush=True)
+    try:
+        with filelock.FileLock(study / LOCK, timeout=0):
+            return _sweep_locked(arguments, study, runs)
+    except filelock.Timeout:
+        raise ConfigError(f"{study}: another `make reproduce` is at work on this study") from None
+
+
+def _sweep_locked(arguments: Sequence[str], study: Path, runs: Plan) -> int:
+    log, watched = study / "sweep.log", live.Sweep(study, planned(runs))
+    print(f"$ degradation {shlex.join(arguments)} > {log}", flush=True)
     with log.open("w") as output:
         command = [sys.executable, "-m", "degradation", *arguments]
         process = subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
         try:
-            live.watch(study, planned(runs), lambda: process.poll() is None, Console())
+            live.watch(watched, lambda: process.poll() is None, Console())
         finally:
             _end(process)
     if process.returncode:
-        print(f"the sweep ended with status {process.returncode}; {log} ends:", file=sys.stderr)
-        print("\n".join(log.read_text().splitlines()[-5:]), file=sys.stderr)
+        lines = log.read_text(errors="replace").splitlines()
+        told = [line for line in lines if line.startswith("error: ")] or lines[-5:]
+        head = f"the sweep ended with status {process.returncode}; {log} says:"
+        print(head, *told, sep="\n", file=sys.stderr)
     return process.returncode
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends the sweep and its pool: a pool whose parent alone is killed would train on."""
+    """Ends what is left of the sweep: a pool whose parent alone is gone would train on."""
     for sign in (signal.SIGINT, signal.SIGKILL):
-        if process.poll() is None:
-            os.killpg(process.pid, sign)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=10)
+        # A second Ctrl-C does not wait.
+        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired, KeyboardInterrupt):
+            if sign is signal.SIGKILL or process.poll() is None:
+                os.killpg(process.pid, sign)
+            process.wait(timeout=10)

@@ -28,7 +28,7 @@ class EagerStep:
             logits = self.model(images)  # (B, 10)
         loss = F.cross_entropy(logits.float(), labels)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self._loss += loss.detach()
         self._wrong += (logits.detach().argmax(1) != labels).sum()
@@ -59,7 +59,7 @@ def evaluate(
     loss = torch.zeros((), device=data.mean.device)
     wrong = torch.zeros((), dtype=torch.int64, device=data.mean.device)
     for pixels, labels in zip(
-        split.images.split(batch_size), split.labels.split(batch_size), strict=True
+        torch.split(split.images, batch_size), torch.split(split.labels, batch_size), strict=True
     ):
         images = normalise(pixels[:, :-1], data.mean[:-1], data.pixels)
         with autocast(images.device, precision):

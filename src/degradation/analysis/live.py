@@ -1,10 +1,12 @@
-"""A sweep while it runs: a table on a terminal, plain lines elsewhere, both read from the records."""
+"""A sweep while it runs, read from its records: a table on a terminal, plain lines elsewhere."""
 
+import heapq
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich import box
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -16,6 +18,12 @@ from degradation.records import Row
 
 REFRESH_S = 1.0
 LINE_EVERY_S = 30.0
+RUNNING, WAITING = "running", "waiting"
+STYLES = {"done": "green", RUNNING: "cyan", WAITING: "dim"}
+TRAIN_KEYS = ("eval/train_error_pct", "eval/train_subset_error_pct")
+TEST_KEYS = ("test/error_pct", "test/subset_error_pct")
+
+Stamp = tuple[tuple[int, int], ...]
 
 
 @dataclass
@@ -35,27 +43,68 @@ class Progress:
     plan: Planned
     rows: list[Row]
     status: str
+    """`finished`, `diverged`, `running` or `waiting`."""
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in (records.FINISHED, records.DIVERGED)
 
     @property
     def fraction(self) -> float:
-        if self.status != "unfinished":
+        if self.has_ended:
             return 1.0
         return self.rows[-1]["iteration"] / self.plan.iterations if self.rows else 0.0
+
+    @property
+    def wall_s(self) -> float:
+        return self.rows[-1]["wall_s"] if self.rows else 0.0
 
     def last(self, *keys: str) -> float | None:
         """The newest value under any of the keys."""
         return next((row[key] for row in reversed(self.rows) for key in keys if key in row), None)
 
 
-def look(study_dir: Path, plan: Sequence[Planned]) -> list[Progress]:
-    """The state of every planned run."""
-    found = []
-    for planned in plan:
-        run_dir = study_dir / "runs" / planned.name
-        summary = records.read_summary(run_dir)
-        status = str(summary["status"]) if summary else "unfinished"
-        found.append(Progress(planned, records.read_rows(run_dir / records.METRICS), status))
-    return found
+class Sweep:
+    """The planned runs; a record is read again only when it has changed, so looking costs little.
+
+    A run is at work if its record has changed since the first look: one left by an interrupted
+    sweep waits.
+    """
+
+    def __init__(self, study_dir: Path, plan: Sequence[Planned]):
+        self.study_dir, self.plan = study_dir, plan
+        self.workers = 1
+        """The most runs seen at work at once."""
+        self._first = {planned.name: self._stamp(planned) for planned in plan}
+        self._seen: dict[str, tuple[Stamp, Progress]] = {}
+
+    def look(self) -> list[Progress]:
+        runs = [self._progress(planned) for planned in self.plan]
+        self.workers = max(self.workers, sum(run.status == RUNNING for run in runs))
+        return runs
+
+    def _stamp(self, planned: Planned) -> Stamp:
+        run_dir, found = self.study_dir / "runs" / planned.name, []
+        for name in (records.METRICS, records.SUMMARY):
+            try:
+                stat = (run_dir / name).stat()
+                found.append((stat.st_mtime_ns, stat.st_size))
+            except FileNotFoundError:
+                found.append((0, 0))
+        return tuple(found)
+
+    def _progress(self, planned: Planned) -> Progress:
+        stamp = self._stamp(planned)
+        if planned.name not in self._seen or self._seen[planned.name][0] != stamp:
+            run_dir = self.study_dir / "runs" / planned.name
+            rows, summary = (
+                records.read_rows(run_dir / records.METRICS),
+                records.read_summary(run_dir),
+            )
+            begun = RUNNING if stamp != self._first[planned.name] else WAITING
+            status = str(summary["status"]) if summary else begun
+            self._seen[planned.name] = stamp, Progress(planned, rows, status)
+        return self._seen[planned.name][1]
 
 
 def fraction_done(runs: Sequence[Progress]) -> float:
@@ -63,98 +112,119 @@ def fraction_done(runs: Sequence[Progress]) -> float:
     return sum(run.fraction * run.plan.cost for run in runs) / sum(run.plan.cost for run in runs)
 
 
-def watch(
-    study_dir: Path, plan: Sequence[Planned], running: Callable[[], bool], console: Console
-) -> None:
+def seconds_left(runs: Sequence[Progress], workers: int) -> dict[str, float]:
+    """Run -> seconds until it ends, if each worker takes the next run in line when it is free;
+    empty while no run has told its pace.
+    """
+    begun = [run for run in runs if run.rows]
+    work = sum(run.fraction * run.plan.cost for run in begun)
+    if not work:
+        return {}
+    pace = sum(run.wall_s for run in begun) / work
+    ends = {}
+    for run in runs:
+        if run.status == RUNNING:
+            own = run.wall_s / run.fraction if run.rows else pace * run.plan.cost
+            ends[run.plan.name] = own * (1 - run.fraction)
+    free = [0.0] * (workers - len(ends)) + sorted(ends.values())
+    for run in runs:
+        if run.status == WAITING:
+            rest = pace * run.plan.cost * (1 - run.fraction)
+            ends[run.plan.name] = heapq.heappop(free) + rest
+            heapq.heappush(free, ends[run.plan.name])
+    return ends
+
+
+def watch(sweep: Sweep, running: Callable[[], bool], console: Console) -> None:
     """Shows the sweep until `running` says that it is over."""
-    start, first = time.monotonic(), fraction_done(look(study_dir, plan))
-
-    def eta(runs: Sequence[Progress]) -> str:
-        done = fraction_done(runs)
-        return (
-            duration((time.monotonic() - start) * (1 - done) / (done - first))
-            if done > first
-            else "?"
-        )
-
-    if console.is_terminal:
-        with Live(console=console, refresh_per_second=4) as live:
-            while running():
-                runs = look(study_dir, plan)
-                live.update(view(runs, eta(runs)))
+    if not console.is_interactive:
+        _lines(sweep, running)
+        return
+    with Live(console=console, auto_refresh=False) as live:
+        over = False
+        while not over:
+            over = not running()
+            live.update(view(sweep.look(), sweep.workers, over), refresh=True)
+            if not over:
                 time.sleep(REFRESH_S)
-            live.update(view(look(study_dir, plan), ""))
-    else:
-        _lines(study_dir, plan, running, eta)
 
 
-def _lines(
-    study_dir: Path,
-    plan: Sequence[Planned],
-    running: Callable[[], bool],
-    eta: Callable[[Sequence[Progress]], str],
-) -> None:
-    told = {run.plan.name for run in look(study_dir, plan) if run.status != "unfinished"}
+def _lines(sweep: Sweep, running: Callable[[], bool]) -> None:
+    told = {run.plan.name for run in sweep.look() if run.has_ended}
     next_line = time.monotonic() + LINE_EVERY_S
     over = False
     while not over:
         over = not running()
-        runs = look(study_dir, plan)
+        runs = sweep.look()
         for run in runs:
-            if run.status != "unfinished" and run.plan.name not in told:
+            if run.has_ended and run.plan.name not in told:
                 told.add(run.plan.name)
-                errors = f"train {percent(run, *TRAIN_KEYS)} %  test {percent(run, *TEST_KEYS)} %"
-                print(f"{run.plan.name:<20} {run.status}  {errors}", flush=True)
+                print(f"{run.plan.name:<20} {_ended_text(run)}", flush=True)
         if time.monotonic() >= next_line and not over:
             next_line += LINE_EVERY_S
-            done = f"{100 * fraction_done(runs):3.0f} %  {len(told)}/{len(plan)} runs"
-            print(f"{done}  about {eta(runs)} left", flush=True)
+            print(_total_text(runs, seconds_left(runs, sweep.workers)), flush=True)
         if not over:
             time.sleep(REFRESH_S)
 
 
-TRAIN_KEYS = ("eval/train_error_pct", "eval/train_subset_error_pct")
-TEST_KEYS = ("test/error_pct", "test/subset_error_pct")
+def _ended_text(run: Progress) -> str:
+    if run.status == records.DIVERGED:
+        at = run.rows[-1]["iteration"] if run.rows else 0
+        return f"diverged at iteration {at:.0f}"
+    return f"finished  train {_percent(run, *TRAIN_KEYS)} %  test {_percent(run, *TEST_KEYS)} %"
 
 
-def view(runs: Sequence[Progress], eta: str) -> Group:
-    """One line an arm, and the whole below."""
-    table = Table(
-        "arm", "runs", "iteration", "lr", "running %", "train %", "test %", "images/s", "status"
-    )
-    for column in table.columns[1:-1]:
-        column.justify = "right"
+def _total_text(runs: Sequence[Progress], left: Mapping[str, float]) -> str:
+    ended = sum(run.has_ended for run in runs)
+    eta = f"  about {duration(max(left.values()))} left" if left else ""
+    return f"{100 * fraction_done(runs):3.0f} %  {ended}/{len(runs)} runs{eta}"
+
+
+def view(runs: Sequence[Progress], workers: int, over: bool = False) -> Group:
+    """One line an arm - errors running, clean and on the test set - and the whole below."""
+    table = Table("arm", box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    for name in ("runs", "iteration", "lr", "run %", "train %", "test %", "img/s", "ETA"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("status", no_wrap=True)
     arms: dict[str, list[Progress]] = {}
     for run in runs:
         arms.setdefault(records.arm_of(run.plan.name), []).append(run)
+    left = {} if over else seconds_left(runs, workers)
     for arm, members in arms.items():
-        table.add_row(arm, *_cells(members))
-    done = fraction_done(runs)
-    text = f"{100 * done:3.0f} %" + (f"   about {eta} left" if eta and done < 1 else "")
-    return Group(table, ProgressBar(total=1.0, completed=done, width=60), Text(text))
+        table.add_row(arm, *_cells(members, left, over))
+    whole = Table.grid(padding=(0, 2))
+    bar = ProgressBar(total=1.0, completed=fraction_done(runs), width=36)
+    whole.add_row(bar, _total_text(runs, left))
+    return Group(table, Text(), whole)
 
 
-def _cells(members: Sequence[Progress]) -> list[str]:
-    """The run at work stands for the arm; before and after, the last one that has rows."""
-    ended = [run for run in members if run.status != "unfinished"]
-    at_work = [run for run in members if run.status == "unfinished" and run.rows]
-    shown = (at_work or ended or list(members))[-1]
+def _cells(members: Sequence[Progress], left: Mapping[str, float], over: bool) -> list[str | Text]:
+    """The run at work stands for the arm; else the last that has rows. The ETA is the arm's."""
+    ended = [run for run in members if run.has_ended]
+    at_work = [run for run in members if run.status == RUNNING]
+    begun = [run for run in members if run.rows]
+    shown = (at_work or begun or list(members))[-1]
     row = shown.rows[-1] if shown.rows else {}
+    ends = [left[run.plan.name] for run in members if run.plan.name in left]
     diverged = sum(run.status == records.DIVERGED for run in members)
-    status = "running" if at_work else "finished" if len(ended) == len(members) else "waiting"
+    if len(ended) == len(members):
+        status = f"{diverged} diverged" if diverged else "done"
+    else:
+        status = "stopped" if over else RUNNING if at_work else WAITING
     return [
         f"{len(ended)}/{len(members)}",
         f"{row['iteration']:.0f}/{shown.plan.iterations}" if row else "",
-        f"{row['lr']:.3g}" if row else "",
-        percent(shown, "train/error_pct"),
-        percent(shown, *TRAIN_KEYS),
-        percent(shown, *TEST_KEYS),
+        f"{row['lr']:.2g}" if row else "",
+        _percent(shown, "train/error_pct"),
+        _percent(shown, *TRAIN_KEYS),
+        _percent(shown, *TEST_KEYS),
         f"{row['images_per_s']:.0f}" if row else "",
-        status + (f", {diverged} diverged" if diverged else ""),
+        duration(max(ends)) if ends else "",
+        Text(status, STYLES.get(status, "red")),
     ]
 
 
-def percent(run: Progress, *keys: str) -> str:
+def _percent(run: Progress, *keys: str) -> str:
     value = run.last(*keys)
     return "" if value is None else f"{value:.2f}"
 

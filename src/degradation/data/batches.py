@@ -67,7 +67,7 @@ def _mean(images: Tensor) -> Tensor:
     The sums are exact: whole numbers below 2**24, so float32 holds them; float64, which MPS does
     not have, only for the division.
     """
-    total = torch.stack([part.float().sum(0) for part in images.split(PART)]).sum(0)
+    total = torch.stack([part.float().sum(0) for part in torch.split(images, PART)]).sum(0)
     return total.cpu().double().div(len(images)).div(255).float().to(images.device)
 
 
@@ -85,7 +85,7 @@ def pool(images: Tensor, pixels: int) -> Tensor:
     side = images.shape[-1] // pixels
     if side == 1:
         return images
-    parts = images.split(PART)
+    parts = torch.split(images, PART)
     return torch.cat([F.avg_pool2d(part.float(), side).round().to(torch.uint8) for part in parts])
 
 

@@ -39,7 +39,10 @@ class GroupedBatchNorm2d(nn.BatchNorm2d):
         if not self.training:
             return super().forward(x)
         return torch.cat(
-            [super(GroupedBatchNorm2d, self).forward(part) for part in x.split(self.group_size)]
+            [
+                super(GroupedBatchNorm2d, self).forward(part)
+                for part in torch.split(x, self.group_size)
+            ]
         )
 
 
@@ -107,7 +110,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # (B, C_in, H, W) -> (B, C_out, H / stride, W / stride)
         if self.pre:
             # without batch norm the in-place activation would change the shortcut's input
-            y = self.conv1(self.act1(_own(self.norm1(x), x)))
+            y: Tensor = self.conv1(self.act1(_own(self.norm1(x), x)))
             y = self.conv2(self.act2(self.norm2(y)))
             return y if self.shortcut is None else y + self.shortcut(x)
         y = self.act1(self.norm1(self.conv1(x)))
@@ -160,7 +163,7 @@ def _initialise(module: nn.Module, mode: str) -> None:
     zero bias).
     """
     if isinstance(module, nn.Conv2d):
-        nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")
+        nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")  # type: ignore[arg-type]
         if module.bias is not None:
             nn.init.zeros_(module.bias)
     elif isinstance(module, nn.Linear):
@@ -188,10 +191,11 @@ def count_multiply_adds(cfg: ModelConfig, pixels: int = 32) -> int:
         nonlocal total
         total += layer.weight.numel() * output[0, 0].numel()  # each weight once a position
 
-    with torch.device("meta"):
+    # not on the meta device, whose Python kernels take a second to import
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
         model = build_model(cfg).eval()
         for layer in model.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 layer.register_forward_hook(add)
-        model(torch.empty(1, 3, pixels, pixels))
+        model(torch.zeros(1, 3, pixels, pixels))
     return total
