@@ -41,7 +41,6 @@ def reproduce(experiment: str, preset: str, seeds: str, data_root: str) -> int:
         if stand_in != experiment:
             experiment, plans = stand_in, made_plans(stand_in, preset, overrides)
     preset = preset or choose_preset(experiment, plans)
-    claims.load(claims.claims_path(experiment)).for_preset(preset)  # not after hours of training
     runs = plans[preset]
     study, missing = config.study_dir(next(iter(runs.values()))), len(unfinished(runs))
     print(f"{experiment}, preset {preset}: {len(runs)} runs, {missing} to do, in {study}")
@@ -68,9 +67,17 @@ def quoted(text: str) -> str:
 
 
 def made_plans(experiment: str, preset: str, overrides: Sequence[str]) -> dict[str, Plan]:
-    """The study at the preset asked for, or at each there is."""
+    """The study at the preset asked for, or at each it claims something for.
+
+    Raises ClaimsError where it claims nothing for the preset: better now than after hours.
+    """
     presets = [preset] if preset else claims.PRESETS
-    return {name: cli.sweep(experiment, name, overrides) for name in presets}
+    plans = {name: cli.sweep(experiment, name, overrides) for name in presets}
+    claimed = claims.load(claims.claims_path(experiment))
+    if preset:
+        claimed.for_preset(preset)
+    with_claims = {name for claim in claimed.claims for name in claim.presets}
+    return {name: plan for name, plan in plans.items() if name in with_claims}
 
 
 def with_data(experiment: str, data_root: str) -> str:
@@ -93,21 +100,20 @@ def with_data(experiment: str, data_root: str) -> str:
 
 
 def choose_preset(experiment: str, plans: Mapping[str, Plan]) -> str:
-    """`paper` where the experiment claims something for it and it will finish within the limit;
-    says which, why and how long.
-    """
+    """`paper` where it will finish within the limit, else `quick`; says which, why and how long."""
     print("timing a few steps of this machine ...", flush=True)
     seconds = {}
     for preset, plan in plans.items():
         left = unfinished(plan)
         seconds[preset] = estimate.sweep_s(list(left.values())) if left else 0.0
-    claimed = claims.load(claims.claims_path(experiment)).claims
-    if not any("paper" in claim.presets for claim in claimed):
-        chosen, why = "quick", f"{experiment} claims nothing for preset paper"
-    else:
+    if "paper" in plans:
         chosen = "paper" if seconds["paper"] <= LIMIT_S else "quick"
         limit = f"{'within' if chosen == 'paper' else 'more than'} {live.duration(LIMIT_S)}"
         why = f"preset paper would take about {live.duration(seconds['paper'])}, {limit}"
+    else:
+        chosen, why = "quick", f"{experiment} claims nothing for preset paper"
+    if chosen not in plans:
+        raise ConfigError(f"{experiment}: {why}, and no claims are made for quick; PRESET=paper")
     machine = environment.device_name(environment.select_device(HardwareConfig()))
     print(
         f"{machine}: {why}; taking preset {chosen}, about {live.duration(seconds[chosen])} "

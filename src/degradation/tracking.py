@@ -214,8 +214,8 @@ def _folders(study_dir: Path, run_id: str) -> set[Path]:
     """wandb's folders of this run; other runs may add and remove theirs meanwhile."""
     name = re.compile(rf"(offline-)?run-\d+_\d+-{re.escape(run_id)}(-\d+)?")
     folder = study_dir / "wandb"
-    found = os.listdir(folder) if folder.is_dir() else []
-    return {folder / entry for entry in found if name.fullmatch(entry)}
+    found = folder.iterdir() if folder.is_dir() else ()
+    return {entry for entry in found if name.fullmatch(entry.name)}
 
 
 def _user_settings() -> dict[str, str]:
