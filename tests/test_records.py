@@ -22,7 +22,9 @@ KEYS = st.text(string.ascii_lowercase + "/_", min_size=1, max_size=9)
 ROWS = st.lists(st.dictionaries(KEYS, FINITE, max_size=3), max_size=6).map(
     lambda rows: [{**row, "iteration": 10 * number} for number, row in enumerate(rows, 1)]
 )
-SHARED_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+SHARED_FOLDER = settings(
+    max_examples=40,
+suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
 
 def write(run_dir: Path, rows: list[Row], resume_at: int = 0) -> list[Row]:
@@ -129,9 +131,7 @@ def test_continued_run_drops_what_it_will_write_again(tmp_path: Path) -> None:
 def test_record_that_does_not_reach_the_checkpoint(tmp_path: Path) -> None:
     write(tmp_path, [{"iteration": 10}])
     before = (tmp_path / "metrics.jsonl").read_bytes()
-    with pytest.raises(
-        RecordError, match="no line for iteration 20"
-    ):
+    with pytest.raises(RecordError, match="no line for iteration 20"):
         Writer(tmp_path, CONFIG, ENVIRONMENT, resume_at=20)
     assert (tmp_path / "metrics.jsonl").read_bytes() == before
 

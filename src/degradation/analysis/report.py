@@ -69,9 +69,13 @@ def closing_text(study_dir: Path, committed_dir: Path | None) -> str:
     ]
     head = f"{this['experiment']}, preset {this['preset']}, data set {this['data']}"
     how = f"estimates in points of error or iterations, {this['confidence']:.0%} intervals"
+    kept = (
+        read_records(committed_dir) if committed_dir and (committed_dir / "runs").is_dir() else None
+    )
+    errors = tables.text_table(tables.closing_rows(read_records(study_dir), kept))
     paths = [study_dir / name for name in (REPORT, *FIGURES)]
     found = "\n".join(path.as_posix() for path in paths if path.exists())
-    return f"{head} ({how})\n\n{tables.text_table(rows)}\n\n{found}"
+    return f"{head}\n\n{errors}\n\n{tables.text_table(rows)}\n({how})\n\n{found}"
 
 
 def write_index(results: Path) -> Path | None:
@@ -158,7 +162,23 @@ def _caption(study: Study) -> str:
     return (
         f"Error over iterations on {study.data_title}, preset {study.preset}, {study.seeds_text}: "
         "training dashed, test solid; mean over seeds, band from the best seed to the worst; "
-        "dotted lines where the learning rate drops."
+        "dotted lines where the learning rate drops." + _curve_images(study)
+    )
+
+
+def _curve_images(study: Study) -> str:
+    """Which images the curves are measured on, where a config says so."""
+    sizes = {
+        tuple(
+            run.config.get("trainer", {}).get(f"curve_{part}_images") for part in ("train", "test")
+        )
+        for run in study.runs
+    }
+    if len(sizes) != 1 or not all(size := sizes.pop()):
+        return ""
+    return (
+        f" The curves are measured on the same {size[0]:,} training and {size[1]:,} test images "
+        "throughout, the last iterate on all."
     )
 
 

@@ -108,13 +108,28 @@ def arm_rows(study: Study, metric: str, name: str) -> Rows:
     rows = [["arm", f"paper, {name} error %", f"this study, {name} error %", "n", "diverged"]]
     for arm in study.arms:
         runs = study.ended(arm)
-        values = [value for run in runs if (value := run.value(Metric(metric))) is not None]
-        spread = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
+        count = sum(run.value(Metric(metric)) is not None for run in runs)
         diverged = sum(run.status == "diverged" for run in runs)
-        rows.append(
-            [arm, _paper_cell(arm, name), f"{fmean(values):.2f}{spread}" if values else "",
-             str(len(values)), str(diverged)]
-        )  # fmt: skip
+        paper = _paper_cell(arm, name) if study.data == "cifar10" else ""
+        rows.append([arm, paper, error_cell(study, arm, metric), str(count), str(diverged)])
+    return rows
+
+
+def error_cell(study: Study, arm: str, metric: str) -> str:
+    """Mean ± standard deviation over seeds; empty where there is no run."""
+    runs = study.ended(arm)
+    values = [value for run in runs if (value := run.value(Metric(metric))) is not None]
+    spread = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{fmean(values):.2f}{spread}" if values else ""
+
+
+def closing_rows(this: Study, committed: Study | None) -> Rows:
+    """Training and test error of each arm: the paper's, the committed and this run's."""
+    rows = [["last iterate, error %", "paper", "committed", "this run"]]
+    for name, metric in (("training", "eval/train_error_pct"), ("test", "test/error_pct")):
+        for arm, paper, ours, *_ in arm_rows(this, metric, name)[1:]:
+            before = error_cell(committed, arm, metric) if committed else ""
+            rows.append([f"{arm} {name}", paper, before, ours])
     return rows
 
 

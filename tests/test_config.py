@@ -1,0 +1,293 @@
+"""The protocol's numbers, the checks of a user's values, and names that no two configs share."""
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.helpers import composed, make_config
+
+from degradation import cli, config
+from degradation.config import Config, ConfigError
+
+FLAT = config.flatten(config.to_dict(make_config(preset="paper")))
+
+PAPER = {
+    "model.width": 16,
+    "model.shortcut": "A",
+    "model.batch_norm": True,
+    "model.bn_group_size": 0,
+    "model.activation": "relu",
+    "model.order": "post",
+    "model.init": "fan_out",
+    "data.name": "cifar10",
+    "data.split": "full",
+    "data.train_images": 0,
+    "data.pixels": 32,
+    "data.augment": True,
+    "optim.lr": 0.1,
+    "optim.momentum": 0.9,
+    "optim.weight_decay": 1e-4,
+    "schedule.iterations": 64_000,
+    "schedule.milestones": [32_000, 48_000],
+    "schedule.gamma": 0.1,
+    "schedule.warmup": "constant",
+    "schedule.warmup_iterations": 400,
+    "schedule.warmup_lr": 0.01,
+    "schedule.warmup_min_depth": 110,
+    "trainer.batch_size": 128,
+    "trainer.precision": "fp32",
+    "trainer.curve_train_images": 5_000,
+    "trainer.curve_test_images": 0,
+    "preset": "paper",
+}
+QUICK = {
+    "model.width": 8,
+    "data.pixels": 16,
+    "data.augment": False,
+    "optim.lr": 0.1,
+    "schedule.warmup": "linear",
+    "schedule.warmup_iterations": 100,
+    "preset": "quick",
+}
+"""What DESIGN fixes; how long and on how many images is tuned to a laptop."""
+
+
+def test_paper_is_the_protocol() -> None:
+    assert {key: FLAT[key] for key in PAPER} == PAPER
+
+
+def test_quick_is_the_protocol_at_a_smaller_scale() -> None:
+    flat = config.flatten(config.to_dict(make_config(preset="quick")))
+    assert {key: flat[key] for key in QUICK} == QUICK
+    same = ("shortcut", "order", "activation", "init", "batch_norm", "bn_group_size", "kind")
+    assert all(flat[f"model.{key}"] == FLAT[f"model.{key}"] for key in same)
+    assert flat["schedule.warmup_min_depth"] <= 8  # every arm warms up alike
+
+
+def test_quick_is_the_default() -> None:
+    assert config.from_dict(composed()).preset == "quick"
+
+
+@pytest.mark.parametrize("name", ["depth_sweep", "depth_sweep_shapes", "paper_depths"])
+@pytest.mark.parametrize("preset", ["quick", "paper"])
+def test_experiments_compose(name: str, preset: str) -> None:
+    cfg = config.from_dict(composed(preset, f"+experiment={name}"))
+    assert (cfg.experiment, cfg.preset) == (name, preset)
+    assert cfg.data.name == ("shapes" if name.endswith("shapes") else "cifar10")
+    assert str(config.study_dir(cfg)) == f"outputs/{name}/{preset}"
+
+
+def test_experiment_files_are_named_as_they_call_themselves() -> None:
+    files = list((cli.conf_dir() / "experiment").glob("*.yaml"))
+    assert files
+    for path in files:
+        assert yaml.safe_load(path.read_text())["experiment"] == path.stem
+
+
+def test_plain_dict_and_back() -> None:
+    cfg = make_config("model.depth=34", "data.root=/somewhere", "optim.lr=1e-05")
+    assert config.from_dict(yaml.safe_load(yaml.safe_dump(config.to_dict(cfg)))) == cfg
+
+
+BAD = [
+    ("model.kind=dense", "plain, residual"),
+    ("model.depth=6", "even numbers from 8"),
+    ("model.depth=19", "even numbers from 8"),
+    ("model.depth=-18", "even numbers from 8"),
+    ("model.width=0", "1 or more"),
+    ("model.shortcut=D", "A, B, C"),
+    ("model.bn_group_size=48", "0 or a divisor of the batch of 128"),
+    ("model.bn_group_size=-1", "0 or more"),
+    ("model.activation=gelu", "relu, prelu"),
+    ("model.order=middle", "post, pre"),
+    ("model.init=xavier", "fan_out, fan_in"),
+    ("data.name=mnist", "cifar10, shapes"),
+    ("data.split=half", "full, val"),
+    ("data.train_images=-1", "0 or more"),
+    ("data.train_images=50001", "0 to 50000"),
+    ("data.pixels=24", "32, 16, 8"),
+    ("optim.lr=0", "more than 0"),
+    ("optim.lr=-0.1", "more than 0"),
+    ("optim.lr=.nan", "more than 0"),
+    ("optim.lr=.inf", "more than 0"),
+    ("optim.momentum=1", "0 up to, not including, 1"),
+    ("optim.momentum=-0.5", "0 or more"),
+    ("optim.weight_decay=-1", "0 or more"),
+    ("schedule.iterations=0", "1 or more"),
+    ("schedule.milestones=[48000,32000]", "positive iterations in ascending order"),
+    ("schedule.milestones=[5,5]", "positive iterations in ascending order"),
+    ("schedule.milestones=[0]", "positive iterations in ascending order"),
+    ("schedule.gamma=0", "more than 0"),
+    ("schedule.warmup=cosine", "none, constant, linear"),
+    ("schedule.warmup_iterations=-1", "0 or more"),
+    ("trainer.batch_size=0", "1 or more"),
+    ("trainer.batch_size=50001", "at most the training images"),
+    ("trainer.precision=fp16", "fp32, tf32, bf16"),
+    ("trainer.record_every=0", "1 or more"),
+    ("trainer.eval_every=150", "0 or a multiple of trainer.record_every (100)"),
+    ("trainer.full_eval_every=-100", "0 or more"),
+    ("trainer.checkpoint_every=50", "0 or a multiple of trainer.record_every (100)"),
+    ("trainer.eval_batch_size=0", "1 or more"),
+    ("hardware.threads=-1", "0 or more"),
+    ("tracking.mode=cloud", "auto, offline, online, off"),
+    ("seed=-1", "0 or more"),
+    ("seed=4294967296", "less than 2**32"),
+    ("experiment=a/b", "letters, digits and underscores"),
+    ("preset=..", "letters, digits and underscores"),
+]
+
+
+@pytest.mark.parametrize(("override", "accepted"), BAD, ids=[override for override, _ in BAD])
+def test_wrong_values_name_the_key_and_what_is_accepted(override: str, accepted: str) -> None:
+    with pytest.raises(ConfigError) as failure:
+        make_config(override, preset="paper")
+    key, _, _ = override.partition("=")
+    assert re.fullmatch(
+        rf"{re.escape(key)}: .*; accepted: {re.escape(accepted)}", str(failure.value)
+    )
+
+
+def test_validation_split_has_fewer_images() -> None:
+    with pytest.raises(ConfigError, match=r"data.train_images: 45001; accepted: 0 to 45000"):
+        make_config("data.split=val", "data.train_images=45001", preset="paper")
+
+
+def test_batch_may_not_exceed_the_images() -> None:
+    with pytest.raises(ConfigError, match=r"trainer.batch_size: 128; accepted: at most the train"):
+        make_config("data.train_images=100", preset="paper")
+
+
+@pytest.mark.parametrize("override", [f"model.depth={depth}" for depth in (8, 10, 1202)])
+def test_depths_at_the_edge(override: str) -> None:
+    assert make_config(override, preset="paper").model.depth % 2 == 0
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name"),
+    [
+        ([], "residual-18-s0"),
+        (["model.kind=plain", "model.depth=56"], "plain-56-s0"),
+        (["model.kind=plain", "model.depth=110", "optim.lr=0.01", "seed=2"], "plain-110-lr0.01-s2"),
+        (["optim.lr=1e-5"], "residual-18-lr1e-05-s0"),
+        (["data.name=shapes"], "residual-18-datashapes-s0"),
+        (["data.augment=false"], "residual-18-augmentfalse-s0"),
+        (["schedule.milestones=[5,7]"], "residual-18-milestones5_7-s0"),
+        (["schedule.milestones=[]"], "residual-18-milestonesnone-s0"),
+        (["model.shortcut=B", "data.split=val"], "residual-18-splitval-shortcutB-s0"),
+        (["hardware.device=cpu", "output_root=x", "data.root=y"], "residual-18-s0"),
+    ],
+)  # fmt: skip
+def test_names(overrides: list[str], name: str) -> None:
+    baseline = make_config(preset="paper")
+    cfg = make_config(*overrides, preset="paper")
+    assert config.run_name(cfg, baseline) == name
+    assert config.arm_name(cfg, baseline) == name.rpartition("-s")[0]
+
+
+def test_leaves_of_the_identity_are_told_apart_by_their_last_part() -> None:
+    identity = config.identity(config.to_dict(make_config()))
+    assert "data.name" in identity
+    labels = ["data" if key == "data.name" else key.rpartition(".")[2] for key in identity]
+    assert sorted(set(labels)) == sorted(labels)
+
+
+def test_what_is_no_part_of_the_identity() -> None:
+    everything = config.flatten(config.to_dict(make_config()))
+    left_out = everything.keys() - config.identity(everything).keys()
+    assert left_out == {
+        "hardware.device", "hardware.threads", "tracking.mode", "tracking.project",
+        "tracking.entity", "output_root", "experiment", "preset", "data.root",
+        "trainer.checkpoint_every",
+    }  # fmt: skip
+
+
+VALUES: dict[str, list[Any]] = {
+    "model.kind": ["plain", "residual"],
+    "model.depth": [18, 110],
+    "model.width": [16, 1, 11],
+    "model.shortcut": ["A", "B", "C"],
+    "model.batch_norm": [True, False],
+    "model.bn_group_size": [0, 1, 2],
+    "model.activation": ["relu", "prelu"],
+    "model.order": ["post", "pre"],
+    "model.init": ["fan_out", "fan_in"],
+    "data.name": ["cifar10", "shapes"],
+    "data.split": ["full", "val"],
+    "data.train_images": [0, 1_000],
+    "data.pixels": [32, 16],
+    "data.augment": [True, False],
+    "optim.lr": [0.1, 0.01, 1e-05, 1.0],
+    "optim.momentum": [0.9, 0.0],
+    "optim.weight_decay": [1e-4, 0.0],
+    "schedule.iterations": [64_000, 1, 11],
+    "schedule.milestones": [[32_000, 48_000], [], [1], [1, 11], [111]],
+    "schedule.gamma": [0.1, 0.5],
+    "schedule.warmup": ["constant", "none", "linear"],
+    "schedule.warmup_iterations": [400, 0],
+    "schedule.warmup_lr": [0.01, 1e-3],
+    "schedule.warmup_min_depth": [110, 0],
+    "trainer.batch_size": [128, 64],
+    "trainer.precision": ["fp32", "tf32", "bf16"],
+    "trainer.record_every": [100, 50],
+    "trainer.eval_every": [1_000, 0],
+    "trainer.curve_train_images": [5_000, 100],
+    "trainer.curve_test_images": [0, 100],
+    "trainer.full_eval_every": [8_000, 0],
+    "trainer.eval_batch_size": [1_000, 250],
+    "seed": [0, 1, 11],
+}
+CHOICES = st.fixed_dictionaries({key: st.sampled_from(values) for key, values in VALUES.items()})
+
+
+def with_values(values: dict[str, Any]) -> Config:
+    cfg = make_config(preset="paper")
+    for key, value in values.items():
+        group, _, leaf = key.rpartition(".")
+        setattr(getattr(cfg, group) if group else cfg, leaf, value)
+    config.check(cfg)
+    return cfg
+
+
+@settings(max_examples=150, deadline=None)
+@given(CHOICES, CHOICES, st.sets(st.sampled_from(sorted(VALUES)), max_size=3))
+def test_two_configs_share_a_name_only_if_they_are_the_same(
+    one: dict[str, Any], other: dict[str, Any], changed: set[str]
+) -> None:
+    """Against unrelated configs, and against a close one, in which few fields differ."""
+    baseline = make_config(preset="paper")
+    close = one | {key: other[key] for key in changed}
+    for values in (other, close):
+        a, b = with_values(one), with_values(values)
+        same = one == values
+        assert (config.run_name(a, baseline) == config.run_name(b, baseline)) == same
+        assert (config.config_hash(a) == config.config_hash(b)) == same
+        assert (config.differences(config.to_dict(a), config.to_dict(b)) == []) == same
+
+
+@given(CHOICES)
+@settings(max_examples=50, deadline=None)
+def test_names_are_good_on_any_file_system(values: dict[str, Any]) -> None:
+    name = config.run_name(with_values(values), make_config(preset="paper"))
+    assert re.fullmatch(r"[A-Za-z0-9._-]+", name)
+
+
+def test_every_field_of_the_identity_is_varied_above() -> None:
+    assert set(VALUES) == set(config.identity(config.to_dict(make_config())))
+
+
+def test_differences_name_the_keys() -> None:
+    ours = config.to_dict(make_config("model.depth=56", "output_root=here"))
+    theirs = config.to_dict(make_config("optim.lr=0.5"))
+    assert config.differences(ours, theirs) == ["model.depth: 56 / 18", "optim.lr: 0.1 / 0.5"]
+
+
+def test_hash_is_over_what_is_computed() -> None:
+    hashes = {
+        config.config_hash(make_config(*overrides))
+        for overrides in ((), ("output_root=x",), ("hardware.threads=3",), ("data.root=y",))
+    }
+    assert len(hashes) == 1
+    assert re.fullmatch("[0-9a-f]{8}", hashes.pop())

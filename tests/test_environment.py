@@ -1,0 +1,114 @@
+"""What is written about the machine, and what is not."""
+
+import getpass
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from degradation import environment
+from degradation.config import ConfigError, HardwareConfig
+
+CPU = torch.device("cpu")
+CHECKOUT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def settings_kept() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_says_what_the_run_was_made_with() -> None:
+    described = environment.describe(CPU, ["model.depth=8"])
+    assert described["packages"]["torch"] == torch.__version__.partition("+")[0]
+    assert described["command"] == "degradation model.depth=8"
+    assert described["threads"] == torch.get_num_threads()
+    assert described["cores"] == os.cpu_count()
+    assert described["device"]
+    assert json.loads(json.dumps(described)) == described
+
+
+def test_git_state_is_the_checkouts() -> None:
+    git = ["git", "-C", str(CHECKOUT)]
+    if not (CHECKOUT / ".git").exists():
+        pytest.skip("not a git checkout")
+    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    changed = subprocess.run([*git, "diff", "HEAD", "--quiet"], check=False).returncode != 0
+    described = environment.describe(CPU, [])
+    assert described["git_commit"] == head.stdout.strip()
+    assert described["git_dirty"] == changed
+
+
+def test_without_git(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    described = environment.describe(CPU, [])
+    assert (described["git_commit"], described["git_dirty"]) == (None, False)
+
+
+def test_names_neither_user_host_folder_nor_key(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
+    monkeypatch.setenv("SOME_VARIABLE", "a-value-of-the-environment")
+    overrides = ["data.root=/home/somebody/data", f"output_root={tmp_path}", "seed=3"]
+    text = json.dumps(environment.describe(CPU, overrides))
+    assert "degradation data.root=... output_root=... seed=3" in text
+    secrets = ["0123456789", "a-value-of-the-environment", "somebody", str(tmp_path)]
+    for secret in [*secrets, socket.gethostname(), str(CHECKOUT), str(Path.home())]:
+        assert secret not in text
+    assert f'"{getpass.getuser()}"' not in text
+
+
+def test_command_can_be_pasted_into_a_shell() -> None:
+    line = environment.command(["schedule.milestones=[1, 2]", "experiment=a'b"])
+    shown = subprocess.run(
+        ["sh", "-c", f"degradation() {{ printf '%s\\n' \"$@\"; }}; {line}"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert shown.stdout.splitlines() == ["schedule.milestones=[1, 2]", "experiment=a'b"]
+
+
+@pytest.mark.parametrize("name", ["cpu", "auto"])
+def test_devices(name: str) -> None:
+    expected = "cuda" if name == "auto" and torch.cuda.is_available() else "cpu"
+    if name == "auto" and torch.backends.mps.is_available():
+        expected = "mps"
+    assert environment.select_device(HardwareConfig(device=name)).type == expected
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:99", "meta", "", "hpu"])
+def test_devices_that_are_not_there(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"hardware\.device: .* accepted: auto, cpu") as failure:
+        environment.select_device(HardwareConfig(device=name))
+    assert repr(name) in str(failure.value)
+    assert "\n" not in str(failure.value)
+
+
+@pytest.mark.usefixtures("settings_kept")
+def test_threads() -> None:
+    for threads in (1, 2):
+        environment.set_up(0, HardwareConfig(device="cpu", threads=threads), "fp32")
+        assert torch.get_num_threads() == threads
+    environment.set_up(0, HardwareConfig(device="cpu", threads=0), "fp32")
+    assert torch.get_num_threads() == 2
+
+
+def test_seed() -> None:
+    draws = []
+    for seed in (7, 7, 8, 2**32 - 1):
+        environment.set_up(seed, HardwareConfig(device="cpu"), "fp32")
+        draws.append(torch.rand(3).tolist())
+    assert draws[0] == draws[1]
+    assert draws[0] != draws[2]
+
+
+def test_tf32_is_for_cuda() -> None:
+    with pytest.raises(ConfigError, match=r"trainer.precision: 'tf32' .* accepted: fp32, bf16"):
+        environment.set_up(0, HardwareConfig(device="cpu"), "tf32")
