@@ -32,6 +32,7 @@ TINY = (
     "data.pixels=8",
     "data.train_images=256",
     "data.augment=true",
+    "optim.lr=0.1",
     "schedule.iterations=20",
     "schedule.milestones=[12]",
     "schedule.warmup_iterations=4",
@@ -97,6 +98,31 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         return []
     text = path.read_text()
     return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def lines_of(run_dir: Path) -> list[dict[str, Any]]:
+    return without_times(read_lines(run_dir / "metrics.jsonl"))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
+
+
+def weights(run_dir: Path) -> dict[str, torch.Tensor]:
+    content = torch.load(run_dir / "checkpoint.pt", weights_only=True)
+    return {**content["model"], **{
+        f"momentum.{index}": state["momentum_buffer"]
+        for index, state in content["optimizer"]["state"].items()
+    }}  # fmt: skip
+
+
+def same_run(one: Path, other: Path) -> None:
+    """Bit for bit, but for the times."""
+    assert lines_of(one) == lines_of(other)
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
 
 
 def snapshot(folder: Path) -> dict[str, str]:

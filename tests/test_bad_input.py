@@ -110,7 +110,9 @@ def test_wrong_override_in_a_multirun(
     assert call("-m", *RUN, "seed=0,1", override) == 2
     out, err = capfd.readouterr()
     assert out == ""
-    assert re.fullmatch(rf"error: {line}[^\n]*\n", err)
+    # a line for each of the runs, and at the end Hydra's, which names the first one
+    hydras = "Error executing job with overrides: "
+    assert re.fullmatch(rf"(error: {line}[^\n]*\n)+({hydras}[^\n]*\n)?", err)
     assert snapshot(here / "outputs/adhoc/quick/runs") == before
 
 

@@ -77,7 +77,7 @@ def test_of_another_config(trained: State, tmp_path: Path) -> None:
     refuse(path, "made by config ffffffff, this run's is 0a1b2c3d")
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.floats(0, 0.999))
 def test_cut_short(saved: Path, part: float) -> None:
     whole = saved.read_bytes()
@@ -86,7 +86,7 @@ def test_cut_short(saved: Path, part: float) -> None:
     refuse(path, "cut short or altered")
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.binary(max_size=200))
 def test_random_bytes(saved: Path, junk: bytes) -> None:
     path = saved.with_name("junk.pt")

@@ -127,6 +127,13 @@ def test_runs_in_turns_are_the_runs_alone(data: Data) -> None:
     assert alone[0] != alone[1]
 
 
+def test_seed_decides_the_data_too(data: Data) -> None:
+    """From the same weights, another seed trains on the images in another order."""
+    cfg = tiny_config("seed=1")
+    other = list(train(fresh_state(tiny_config("seed=0")), data, cfg))
+    assert without_times(other) != without_times(rows_of(tiny_config("seed=0"), data))
+
+
 def test_continues_from_a_state(data: Data) -> None:
     """A copy of model, momentum and iteration is all that a run is."""
     cfg = tiny_config()

@@ -23,8 +23,8 @@ ROWS = st.lists(st.dictionaries(KEYS, FINITE, max_size=3), max_size=6).map(
     lambda rows: [{**row, "iteration": 10 * number} for number, row in enumerate(rows, 1)]
 )
 SHARED_FOLDER = settings(
-    max_examples=40,
-suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 def write(run_dir: Path, rows: list[Row], resume_at: int = 0) -> list[Row]:
@@ -170,6 +170,16 @@ def test_failed_write_leaves_the_old_content(tmp_path: Path) -> None:
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["summary.json"]  # noqa: PTH208
     write_atomically(path, b"new")
+    assert path.read_bytes() == b"new"
+
+
+def test_replaced_file_is_never_a_part_of_either(tmp_path: Path) -> None:
+    """Who has the old file open reads it to its end: the new one took its name, not its bytes."""
+    path = tmp_path / "summary.json"
+    path.write_bytes(b"old")
+    with path.open("rb") as old:
+        write_atomically(path, b"new")
+        assert old.read() == b"old"
     assert path.read_bytes() == b"new"
 
 

@@ -3,15 +3,10 @@
 import itertools
 import json
 import shlex
-import shutil
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import joblib
 import pytest
@@ -21,12 +16,14 @@ from tests.helpers import (
     call,
     command,
     fresh_state,
-    make_config,
+    lines_of,
     only_run,
+    read_json,
     read_lines,
+    same_run,
     snapshot,
-    start,
     tiny_config,
+    weights,
     without_times,
 )
 
@@ -34,44 +31,9 @@ from degradation import config, records
 from degradation.data.batches import prepare
 from degradation.data.images import load_images
 from degradation.loop import train
-from degradation.optim import learning_rate
 
 RUN = ("data=shapes", "tracking=off", *TINY)
-LONG = (
-    *RUN,
-    "schedule.iterations=600",
-    "schedule.milestones=[400]",
-    "trainer.checkpoint_every=40",
-    "trainer.record_every=10",
-    "trainer.eval_every=50",
-)
-"""Long enough to be caught in its middle; batches of 48 of 256 images, augmented."""
 NAME = "residual-8-augmenttrue-datashapes-pixels8-train_images256-width4"
-
-
-def lines_of(run_dir: Path) -> list[dict[str, Any]]:
-    return without_times(read_lines(run_dir / "metrics.jsonl"))
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text())
-    return content
-
-
-def weights(run_dir: Path) -> dict[str, torch.Tensor]:
-    content = torch.load(run_dir / "checkpoint.pt", weights_only=True)
-    return {**content["model"], **{
-        f"momentum.{index}": state["momentum_buffer"]
-        for index, state in content["optimizer"]["state"].items()
-    }}  # fmt: skip
-
-
-def same_run(one: Path, other: Path) -> None:
-    """Bit for bit, but for the times."""
-    assert lines_of(one) == lines_of(other)
-    first, second = weights(one), weights(other)
-    assert first.keys() == second.keys()
-    assert all(torch.equal(first[key], second[key]) for key in first)
 
 
 @dataclass
@@ -193,124 +155,6 @@ def test_kept_files_name_no_folder_of_the_machine(finished: Finished) -> None:
         assert str(Path.home()) not in (finished.run_dir / name).read_text()
 
 
-# killed and continued
-
-
-def wait_for(run_dir: Callable[[], Path], iteration: int, process: "subprocess.Popen[str]") -> None:
-    """Until the record has passed an iteration."""
-    deadline = time.monotonic() + 240
-    while time.monotonic() < deadline:
-        found = run_dir()
-        rows = read_lines(found / "metrics.jsonl") if found else []
-        if rows and rows[-1]["iteration"] >= iteration:
-            return
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
-    process.kill()
-    raise AssertionError(f"iteration {iteration} was not reached: {process.communicate()}")
-
-
-def obey_ctrl_c() -> None:
-    """A shell starts what runs in its background deaf to Ctrl-C, and so would these tests be."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-@dataclass
-class Interrupted:
-    run_dir: Path
-    statuses: list[int]
-    errors: list[str]
-    reached: list[int]
-    """The last iteration in the record after each interruption."""
-    second_process: tuple[int, str]
-
-
-@pytest.fixture(scope="module")
-def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
-    """The same command three times: stopped by Ctrl-C, killed, and run to its end."""
-    folder = tmp_path_factory.mktemp("interrupted")
-    found = Interrupted(folder, [], [], [], (0, ""))
-
-    def run_dir() -> Path:
-        runs = list(folder.glob("outputs/*/*/runs/*"))
-        return runs[0] if runs else folder
-
-    for passed, way in ((60, signal.SIGINT), (200, signal.SIGKILL)):
-        process = start(LONG, folder, preexec_fn=obey_ctrl_c)
-        wait_for(run_dir, passed, process)
-        if way == signal.SIGKILL:
-            process.send_signal(signal.SIGSTOP)  # or it ends before the second one has started
-            second = command(LONG, folder)
-            found.second_process = (second[0], second[2])
-        process.send_signal(way)
-        _, err = process.communicate(timeout=60)
-        found.statuses.append(process.returncode)
-        found.errors.append(err)
-        found.reached.append(read_lines(run_dir() / "metrics.jsonl")[-1]["iteration"])
-    found.run_dir = run_dir()
-    assert not (found.run_dir / "summary.json").exists()
-    with (found.run_dir / "metrics.jsonl").open("a") as file:
-        file.write('{"iteration": 590, "epoch": 1')
-    status, _, err = command(LONG, folder)
-    found.statuses.append(status)
-    found.errors.append(err)
-    return found
-
-
-@pytest.fixture(scope="module")
-def through(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same run without an interruption."""
-    folder = tmp_path_factory.mktemp("through")
-    assert call(*LONG, f"output_root={folder}") == 0
-    return only_run(folder)
-
-
-def test_continued_run_is_the_uninterrupted_run(interrupted: Interrupted, through: Path) -> None:
-    assert interrupted.statuses == [130, -signal.SIGKILL, 0]
-    assert interrupted.errors == ["interrupted; the same command continues\n", "", ""]
-    assert 60 <= interrupted.reached[0] < interrupted.reached[1] < 600
-    same_run(interrupted.run_dir, through)
-    one, other = (read_json(path / "summary.json") for path in (interrupted.run_dir, through))
-    assert without_times([one]) == without_times([other])
-
-
-def test_times_go_on_where_they_were(interrupted: Interrupted) -> None:
-    walls = [row["wall_s"] for row in read_lines(interrupted.run_dir / "metrics.jsonl")]
-    assert len(walls) == 60
-    assert walls == sorted(walls)
-
-
-def test_second_process_in_a_run_directory_is_refused(interrupted: Interrupted) -> None:
-    status, err = interrupted.second_process
-    place = interrupted.run_dir.relative_to(interrupted.run_dir.parents[4])
-    assert status == 2
-    assert err == f"error: {place}: another process is at work on this run\n"
-
-
-def test_killed_between_the_last_checkpoint_and_the_summary(
-    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copytree(finished.folder, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    run_dir = only_run(tmp_path / "outputs")
-    (run_dir / "summary.json").unlink()
-    assert call(*RUN) == 0
-    same_run(run_dir, finished.run_dir)
-    assert read_json(run_dir / "summary.json") == read_json(finished.run_dir / "summary.json")
-
-
-def test_killed_before_the_first_checkpoint(
-    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copytree(finished.folder, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    run_dir = only_run(tmp_path / "outputs")
-    for name in ("summary.json", "checkpoint.pt"):
-        (run_dir / name).unlink()
-    assert call(*RUN) == 0
-    same_run(run_dir, finished.run_dir)
-
-
 # other ends
 
 
@@ -337,13 +181,6 @@ def test_bf16_on_a_cpu(tmp_path: Path) -> None:
     assert run.summary is not None
     assert (run.status, run.summary["precision"]) == ("finished", "bf16")
     assert "-precisionbf16-" in run.name
-
-
-@pytest.mark.parametrize("kind", ["plain", "residual"])
-def test_recorded_rate_is_the_rule(interrupted: Interrupted, through: Path, kind: str) -> None:
-    cfg = make_config(*LONG[2:], f"model.kind={kind}")
-    for row in read_lines(through / "metrics.jsonl"):
-        assert row["lr"] == learning_rate(int(row["iteration"]) - 1, 0.1, 8, cfg.schedule)
 
 
 # many runs
@@ -401,12 +238,15 @@ def test_pool_shares_the_threads(finished: Finished, tmp_path: Path) -> None:
         same_run(runs[1], finished.run_dir)
 
 
-def test_wrong_run_in_a_pool_is_one_line(tmp_path: Path) -> None:
-    arguments = ["-m", *RUN, "hydra/launcher=pool", "hydra.launcher.n_jobs=2", "model.depth=7,9"]
-    status, out, err = command(arguments, tmp_path)
-    assert (status, out) == (2, "")
-    lines = err.splitlines()
-    assert lines
-    assert set(lines) <= {
+@pytest.mark.parametrize("pool", [(), ("hydra/launcher=pool", "hydra.launcher.n_jobs=2")])
+def test_wrong_run_of_a_sweep_has_its_line_and_does_not_stop_the_others(
+    tmp_path: Path, pool: tuple[str, ...]
+) -> None:
+    status, _, err = command(["-m", *RUN, *pool, "model.depth=7,8,9"], tmp_path)
+    assert status == 2
+    lines = sorted(line for line in err.splitlines() if line.startswith("error: "))
+    assert lines == [
         f"error: model.depth: {depth}; accepted: even numbers from 8" for depth in (7, 9)
-    }
+    ]
+    [summary] = tmp_path.glob("outputs/adhoc/quick/runs/*/summary.json")
+    assert json.loads(summary.read_text())["depth"] == 8

@@ -21,6 +21,9 @@ from omegaconf.errors import OmegaConfBaseException
 from degradation import config
 from degradation.config import Config
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
 ConfigStore.instance().store(name="schema", node=Config)
 
 
@@ -65,6 +68,10 @@ def _choices(override: str) -> list[str]:
     return [f"{parsed.get_key_element()}={value}" for value in values]
 
 
+class RunFailed(Exception):
+    """Ends one run of a sweep, after its line; Hydra goes on with the others. Holds the status."""
+
+
 def guard(task: Callable[[], int | None]) -> int:
     """The exit status of a task: its own, or 2 after one line for what a user got wrong.
 
@@ -78,7 +85,9 @@ def guard(task: Callable[[], int | None]) -> int:
         return task() or 0
     except KeyboardInterrupt:
         print("interrupted; the same command continues", file=sys.stderr)
-        return 130
+        return INTERRUPTED
+    except RunFailed as failed:
+        return int(failed.args[0])
     except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:
         if wanted or not _is_users(error):
             traceback.print_exc()

@@ -51,7 +51,6 @@ def train(state: State, data: Data, cfg: Config, probes: Sequence[Probe] = ()) -
         for probe in probes:
             row |= probe(state.model, state.iteration)
         state.wall_s += time.perf_counter() - since
-        since, steps = time.perf_counter(), 0
         epoch = state.iteration * cfg.trainer.batch_size / len(data.train)
         head = {"iteration": state.iteration, "epoch": epoch, "lr": lr}
         head |= {"wall_s": round(state.wall_s, 3), "images_per_s": round(images_per_s, 1)}
@@ -59,6 +58,7 @@ def train(state: State, data: Data, cfg: Config, probes: Sequence[Probe] = ()) -
         yield head | finite
         if len(finite) < len(row):
             return
+        since, steps = time.perf_counter(), 0  # not counting what others did with the row
 
 
 def evaluations(state: State, data: Data, cfg: Config) -> Row:

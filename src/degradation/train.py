@@ -9,6 +9,7 @@ import filelock
 import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from degradation import checkpoint, cli, config, environment, records, tracking
@@ -141,6 +142,8 @@ def progress_line(name: str, row: Row, iterations: int) -> str:
 @hydra.main(version_base="1.3", config_path=str(cli.conf_dir()), config_name="config")
 def _hydra_main(composed: DictConfig) -> None:
     if status := cli.guard(lambda: _job(composed)):
+        if HydraConfig.get().mode == RunMode.MULTIRUN and status != cli.INTERRUPTED:
+            raise cli.RunFailed(status)
         sys.exit(status)  # past Hydra, which would add a line of its own to ours
 
 

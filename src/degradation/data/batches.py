@@ -97,13 +97,13 @@ def _generator(seed: int, epoch: int, purpose: int) -> torch.Generator:
     return torch.Generator().manual_seed(state >> 1)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=32)  # an epoch, and the next, of each run in turns
 def permutation(seed: int, epoch: int, count: int) -> Tensor:
     """(count,) int64: the order of the images in an epoch."""
     return torch.randperm(count, generator=_generator(seed, epoch, 0))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=32)  # an epoch, and the next, of each run in turns
 def augmentation(seed: int, epoch: int, count: int, pixels: int) -> Tensor:
     """(count, 3) int64: row and column of the crop in the padded image, and whether it is flipped,
     for each place.
