@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export EXPERIMENT PRESET SEEDS DATA_ROOT RUNS  # recipes read them as the shell's, whatever is in them
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-slow lint report check-claims bench dashboard publish reference lock clean
+.PHONY: help setup reproduce test test-gpu test-slow lint report check-claims bench dashboard publish reference lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ reproduce: setup ## data, sweep, figures, verdict
 test: setup ## the test suite
 	@$(BIN)/python -m pytest
 
+test-gpu: setup ## the tests that need CUDA
+	@DATA_ROOT="$(DATA_ROOT)" $(BIN)/python -m pytest -m gpu
+
 test-slow: setup ## the slow tests too
 	@$(BIN)/python -m pytest -m "not gpu"
 
@@ -52,7 +55,8 @@ report: setup ## redraw tables, figures and verdict from the records
 	@$(BIN)/python scripts/report.py --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)"
 
 check-claims: setup ## judge curves: RUNS=folder or RUNS=curves.csv
-	@$(BIN)/python scripts/check_claims.py "$$RUNS" --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)"
+	@$(BIN)/python scripts/check_claims.py "$$RUNS" $(if $(PRESET),--preset="$$PRESET") \
+	  $(if $(filter command,$(origin EXPERIMENT)),--experiment="$$EXPERIMENT")
 
 publish: setup ## copy the finished runs from outputs/ to results/ and redraw
 	@$(BIN)/python scripts/publish.py --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)"

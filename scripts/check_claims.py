@@ -40,8 +40,8 @@ def main() -> int:
         claims = load(claims_path(arguments.experiment or own or "depth_sweep"))
         preset = arguments.preset or study.preset or "paper"
         verdicts = judge(claims, preset, study)
-    except (StudyError, ClaimsError, RecordError) as error:
-        print(error, file=sys.stderr)
+    except (StudyError, ClaimsError, RecordError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
     taken = "" if study.data else " (a CSV does not say: taken to be these)"
     print(f"{claims.path}: preset {preset}, data set {claims.data}{taken}; {study.seeds_text}\n")

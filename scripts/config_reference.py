@@ -6,7 +6,7 @@ from pathlib import Path
 
 import hydra
 
-from degradation import cli, config
+from degradation import cli, config, identity
 
 README = Path(__file__).parents[1] / "README.md"
 START, END = "<!-- reference -->\n", "<!-- /reference -->\n"
@@ -42,7 +42,7 @@ def table() -> str:
     """Markdown: key, value in each preset, meaning."""
     with hydra.initialize_config_dir(str(cli.conf_dir()), version_base="1.3"):
         presets = [hydra.compose("config", [f"preset={name}"]) for name in ("quick", "paper")]
-    quick, paper = (config.flatten(config.to_dict(config.from_dict(p))) for p in presets)
+    quick, paper = (identity.flatten(config.to_dict(config.from_dict(p))) for p in presets)
     lines = ["| key | `quick` | `paper` | |", "|---|---|---|---|"]
     for key, meaning in meanings().items():
         values = [str(preset[key]).replace("None", "null") for preset in (quick, paper)]

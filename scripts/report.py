@@ -29,8 +29,8 @@ def main() -> int:
         write_index(RESULTS)
         is_other = study.resolve() != committed.resolve()
         print(closing_text(study, committed if is_other else None))
-    except (StudyError, ClaimsError, RecordError) as error:
-        print(error, file=sys.stderr)
+    except (StudyError, ClaimsError, RecordError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
 

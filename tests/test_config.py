@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.helpers import composed, make_config
 
-from degradation import cli, config
+from degradation import cli, config, identity
 from degradation.config import Config, ConfigError
 
 BASELINE = make_config(preset="paper")
-FLAT = config.flatten(config.to_dict(BASELINE))
+FLAT = identity.flatten(config.to_dict(BASELINE))
 
 PAPER = {
     "model.width": 16,
@@ -62,7 +62,7 @@ def test_paper_is_the_protocol() -> None:
 
 
 def test_quick_is_the_protocol_at_a_smaller_scale() -> None:
-    flat = config.flatten(config.to_dict(make_config(preset="quick")))
+    flat = identity.flatten(config.to_dict(make_config(preset="quick")))
     assert {key: flat[key] for key in QUICK} == QUICK
     same = ("shortcut", "order", "activation", "init", "batch_norm", "bn_group_size", "kind")
     assert all(flat[f"model.{key}"] == FLAT[f"model.{key}"] for key in same)
@@ -189,15 +189,15 @@ def test_names(overrides: list[str], name: str) -> None:
 
 
 def test_leaves_of_the_identity_are_told_apart_by_their_last_part() -> None:
-    identity = config.identity(config.to_dict(make_config()))
-    assert "data.name" in identity
-    labels = ["data" if key == "data.name" else key.rpartition(".")[2] for key in identity]
+    keys = identity.of(config.to_dict(make_config()))
+    assert "data.name" in keys
+    labels = ["data" if key == "data.name" else key.rpartition(".")[2] for key in keys]
     assert sorted(set(labels)) == sorted(labels)
 
 
 def test_what_is_no_part_of_the_identity() -> None:
-    everything = config.flatten(config.to_dict(make_config()))
-    left_out = everything.keys() - config.identity(everything).keys()
+    everything = identity.flatten(config.to_dict(make_config()))
+    left_out = everything.keys() - identity.of(everything).keys()
     assert left_out == {
         "hardware.device", "hardware.threads", "tracking.mode", "tracking.project",
         "tracking.entity", "output_root", "experiment", "preset", "data.root",
@@ -264,7 +264,7 @@ def test_two_configs_share_a_name_only_if_they_are_the_same(
         same = one == values
         assert (config.run_name(a, BASELINE) == config.run_name(b, BASELINE)) == same
         assert (config.config_hash(a) == config.config_hash(b)) == same
-        assert (config.differences(config.to_dict(a), config.to_dict(b)) == []) == same
+        assert (identity.differences(config.to_dict(a), config.to_dict(b)) == []) == same
 
 
 @given(CHOICES)
@@ -275,14 +275,14 @@ def test_names_are_good_on_any_file_system(values: dict[str, Any]) -> None:
 
 
 def test_every_field_of_the_identity_is_varied_above() -> None:
-    assert set(VALUES) == set(config.identity(config.to_dict(make_config())))
+    assert set(VALUES) == set(identity.of(config.to_dict(make_config())))
 
 
 def test_differences_name_the_keys() -> None:
     ours = config.to_dict(make_config("model.depth=56", "output_root=here"))
     theirs = config.to_dict(make_config("optim.momentum=0.5"))
     expected = ["model.depth: 56 / 18", "optim.momentum: 0.9 / 0.5"]
-    assert config.differences(ours, theirs) == expected
+    assert identity.differences(ours, theirs) == expected
 
 
 def test_hash_is_over_what_is_computed() -> None:

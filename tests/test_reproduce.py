@@ -81,7 +81,7 @@ def test_from_a_machine_without_data_to_the_verdict_and_again(tmp_path: Path) ->
 
 
 class Terminal:
-    """`make reproduce` in the foreground of a terminal of its own."""
+    """`make reproduce` from a shell in a terminal of its own."""
 
     def __init__(self, checkout: Path, *arguments: str) -> None:
         self.drawn = b""
@@ -90,8 +90,8 @@ class Terminal:
             for sign in (signal.SIGINT, signal.SIGHUP):  # ignored, if these tests are in a nohup
                 signal.signal(sign, signal.SIG_DFL)
             os.chdir(checkout)
-            command = ["make", "reproduce", *arguments]
-            os.execvpe("make", command, environment(checkout, TERM="xterm"))
+            command = ["sh", "-c", 'make reproduce "$@"; exit $?', "sh", *arguments]
+            os.execvpe("sh", command, environment(checkout, TERM="xterm"))
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         os.set_blocking(self.fd, False)
 

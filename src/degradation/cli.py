@@ -18,7 +18,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from degradation import config
+from degradation import config, identity
 from degradation.config import Config
 
 INTERRUPTED = 130
@@ -137,7 +137,7 @@ def one_line(error: BaseException) -> str:
 
 
 def _no_such_key(key: str) -> str:
-    keys = list(config.flatten(OmegaConf.to_container(OmegaConf.structured(Config))))  # type: ignore[arg-type]
+    keys = list(identity.flatten(OmegaConf.to_container(OmegaConf.structured(Config))))  # type: ignore[arg-type]
     if key in keys:
         return f"{key}: is added, not overridden; accepted: +{key}=<name>"
     close = difflib.get_close_matches(key, keys, 3, 0.5)

@@ -16,6 +16,8 @@ from typing import Any, cast
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
+from degradation import identity
+
 KINDS = ("plain", "residual")
 DATA_SETS = ("cifar10", "shapes")
 PRECISIONS = ("fp32", "tf32", "bf16")
@@ -181,18 +183,6 @@ class Config:
     """Runs go to `<output_root>/<experiment>/<preset>/runs/<run>`."""
 
 
-NOT_IDENTITY = (
-    "hardware",
-    "tracking",
-    "output_root",
-    "experiment",
-    "preset",
-    "data.root",
-    "trainer.checkpoint_every",
-)
-"""Keys that say where and how a run is kept, not what is computed."""
-
-
 def from_dict(composed: DictConfig | Mapping[str, Any]) -> Config:
     """The checked config of one run. Raises ConfigError, naming the key."""
     if isinstance(composed, DictConfig):  # which `+key=value` may have opened to unknown keys
@@ -209,48 +199,17 @@ def to_dict(cfg: Config) -> dict[str, Any]:
     return dataclasses.asdict(cfg)
 
 
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"model": {"depth": 18}} -> {"model.depth": 18}."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= (
-            flatten(value, f"{prefix}{key}.")
-            if isinstance(value, Mapping)
-            else {prefix + key: value}
-        )
-    return flat
-
-
-def identity(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The flat settings that decide what is computed; two runs with the same identity are the same
-    run.
-    """
-    flat = flatten(config)
-    return {
-        k: v
-        for k, v in flat.items()
-        if k not in NOT_IDENTITY and k.split(".")[0] not in NOT_IDENTITY
-    }
-
-
 def config_hash(cfg: Config) -> str:
     """Eight hexadecimal digits over the identity."""
-    text = json.dumps(identity(to_dict(cfg)), sort_keys=True)
+    text = json.dumps(identity.of(to_dict(cfg)), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
-    """The identity keys in which two configs differ, each as `key: ours / theirs`."""
-    a, b = identity(ours), identity(theirs)
-    keys = sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))
-    return [f"{key}: {a.get(key)} / {b.get(key)}" for key in keys]
 
 
 def arm_name(cfg: Config, baseline: Config) -> str:
     """`plain-56`, and `-<field><value>` for what differs from the study's `baseline` (its preset
     and experiment).
     """
-    ours, theirs = identity(to_dict(cfg)), identity(to_dict(baseline))
+    ours, theirs = identity.of(to_dict(cfg)), identity.of(to_dict(baseline))
     parts = [cfg.model.kind, str(cfg.model.depth)]
     for key in sorted(ours):
         if ours[key] != theirs[key] and key not in ("model.kind", "model.depth", "seed"):
@@ -305,7 +264,7 @@ def check(cfg: Config) -> None:
         ),
         **dict.fromkeys(("optim.momentum", "optim.weight_decay"), 0),
     }
-    flat = flatten(to_dict(cfg))
+    flat = identity.flatten(to_dict(cfg))
     for key, accepted in choices.items():
         _require(flat[key] in accepted, key, flat[key], ", ".join(map(str, accepted)))
     for key, least in at_least.items():

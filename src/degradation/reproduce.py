@@ -14,7 +14,7 @@ import filelock
 from hydra.core.override_parser.types import Quote, QuotedString
 from rich.console import Console
 
-from degradation import cli, config, environment, estimate
+from degradation import cli, config, environment, estimate, train
 from degradation.analysis import claims, live, report
 from degradation.config import Config, ConfigError, HardwareConfig
 from degradation.data.images import DownloadError, load_images
@@ -132,8 +132,10 @@ def planned(runs: Plan) -> list[live.Planned]:
 
 
 def unfinished(runs: Plan) -> dict[str, Config]:
-    """The runs that have no end on record."""
+    """The runs that have no end on record. Raises ConfigError for a run of another config there."""
     study = config.study_dir(next(iter(runs.values())))
+    for name, run in runs.items():
+        train.refuse_other_config(study / "runs" / name, run)
     states = live.Sweep(study, planned(runs)).look()
     return {run.plan.name: runs[run.plan.name] for run in states if not run.has_ended}
 

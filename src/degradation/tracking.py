@@ -206,7 +206,7 @@ def _init(mode: _Wandb, study_dir: Path, **identity: Any) -> "wandb.Run":
     run.define_metric("iteration")
     run.define_metric("*", step_metric="iteration")
     if mode == "online":
-        log.info("W&B: %s", run.url)
+        print(f"W&B: {run.url}", flush=True)
     return run
 
 

@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from degradation import checkpoint, cli, config, environment, records, tracking
+from degradation import checkpoint, cli, config, environment, identity, records, tracking
 from degradation.config import Config, ConfigError
 from degradation.data.batches import prepare
 from degradation.data.images import load_images
@@ -35,7 +35,7 @@ def run(cfg: Config, baseline: Config, overrides: Sequence[str] = ()) -> dict[st
     run_dir.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(run_dir / LOCK, timeout=0):
-            _refuse_other_config(run_dir, cfg)
+            refuse_other_config(run_dir, cfg)
             if summary := records.read_summary(run_dir):
                 print(f"{run_dir.name}: {summary['status']} already, {run_dir}", flush=True)
                 return summary
@@ -44,9 +44,10 @@ def run(cfg: Config, baseline: Config, overrides: Sequence[str] = ()) -> dict[st
         raise ConfigError(f"{run_dir}: another process is at work on this run") from None
 
 
-def _refuse_other_config(run_dir: Path, cfg: Config) -> None:
+def refuse_other_config(run_dir: Path, cfg: Config) -> None:
+    """Raises ConfigError, naming the keys, if the directory holds a run of another config."""
     theirs = records.read_config(run_dir)
-    if theirs and (keys := config.differences(config.to_dict(cfg), theirs)):
+    if theirs and (keys := identity.differences(config.to_dict(cfg), theirs)):
         raise ConfigError(
             f"{run_dir}: holds a run of another config (now / there): {'; '.join(keys)}"
         )
@@ -56,23 +57,25 @@ def _run_locked(cfg: Config, run_dir: Path, overrides: list[str]) -> dict[str, A
     device = environment.set_up(cfg.seed, cfg.hardware, cfg.trainer.precision)
     model = build_model(cfg.model).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = build_optimizer(model, cfg.optim)
-    state, path, identity = (
+    state, path, config_hash = (
         State(model, optimizer),
         run_dir / checkpoint.CHECKPOINT,
         config.config_hash(cfg),
     )
     if path.exists():
-        state.iteration = checkpoint.load(path, model, optimizer, identity)
+        state.iteration = checkpoint.load(path, model, optimizer, config_hash)
     data = prepare(load_images(cfg.data.name, cfg.data.root), cfg.data, device)
     described = environment.describe(device, overrides)
-    writer = records.Writer(run_dir, config.to_dict(cfg), described, resume_at=state.iteration)
+    recorded = config.to_dict(cfg)
+    recorded["data"]["root"] = None  # a folder of this machine
+    writer = records.Writer(run_dir, recorded, described, resume_at=state.iteration)
     state.wall_s = writer.rows[-1]["wall_s"] if writer.rows else 0.0
     try:
         mirror = tracking.mirror(
             cfg,
             run_name=run_dir.name,
             arm=records.arm_of(run_dir.name),
-            config_hash=identity,
+            config_hash=config_hash,
             study_dir=config.study_dir(cfg),
             rows_so_far=writer.rows,
             git_commit=described["git_commit"],
@@ -83,10 +86,12 @@ def _run_locked(cfg: Config, run_dir: Path, overrides: list[str]) -> dict[str, A
                 copy.log(row)
                 print(progress_line(run_dir.name, row, cfg.schedule.iterations), flush=True)
                 if _checkpoint_due(state.iteration, cfg):
-                    checkpoint.save(path, model, optimizer, state.iteration, identity)
+                    checkpoint.save(path, model, optimizer, state.iteration, config_hash)
             summary = summarise(cfg, run_dir.name, writer.rows, count_parameters(model))
             writer.finish(summary)
             copy.summarize(summary)
+            if summary["status"] == records.DIVERGED:
+                print(f"{run_dir.name}: diverged at iteration {summary['iteration']}", flush=True)
     finally:
         writer.close()
     return summary

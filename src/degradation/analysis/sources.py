@@ -16,6 +16,7 @@ from typing import Any
 from degradation import records
 from degradation.analysis.curves import Curve, RunCurves, Study, StudyError
 from degradation.analysis.estimands import COUNTS, ERRORS, KINDS
+from degradation.identity import differences
 
 CSV_COLUMNS = {
     "train_error_pct": "eval/train_error_pct",
@@ -23,7 +24,8 @@ CSV_COLUMNS = {
     "train_running_error_pct": "train/error_pct",
 }
 _CSV_KEYS = ("kind", "depth", "seed", "iteration")
-_NOT_IDENTITY = ("seed", "hardware", "tracking", "output_root")
+PILOT_SEEDS = 100
+"""Seeds from here on are for pilots, which choose thresholds and so judge none."""
 
 
 def read(path: Path) -> Study:
@@ -38,7 +40,9 @@ def read(path: Path) -> Study:
 
 
 def read_records(path: Path) -> Study:
-    """Never pools runs of different presets, data sets, precisions or, in an arm, configs."""
+    """Never pools runs of different presets, data sets, precisions or other settings; leaves out
+    the seeds of pilots.
+    """
     found = records.read_study(path) or [
         records.read_run(p.parent) for p in sorted(path.glob(f"*/{records.CONFIG}"))
     ]
@@ -48,13 +52,14 @@ def read_records(path: Path) -> Study:
             f"or <run>/{records.CONFIG} in it"
         )
     runs = [_from_record(run, path) for run in found]
+    runs = [run for run in runs if run.seed < PILOT_SEEDS] or runs
     # An arm with overrides is in no claim and is pooled with nothing, so it may differ.
     pooled = [run for run in runs if run.arm == f"{run.kind}-{run.depth}"] or runs
     identity = {
         key: _the_one(path, key, {str(_get(run.config, key, path, run.name)) for run in pooled})
         for key in ("experiment", "preset", "data.name", "trainer.precision")
     }
-    _refuse_mixed_arms(path, runs)
+    _refuse_mixed_configs(path, runs)
     runs.sort(key=lambda run: (KINDS.index(run.kind), run.depth, run.arm, run.seed))
     return Study(
         path,
@@ -104,16 +109,18 @@ def _the_one(path: Path, key: str, values: set[str]) -> str:
     return values.pop()
 
 
-def _refuse_mixed_arms(path: Path, runs: Iterable[RunCurves]) -> None:
+def _refuse_mixed_configs(path: Path, runs: Iterable[RunCurves]) -> None:
+    """The runs of an arm differ by the seed alone, the arms of the claims by kind and depth."""
     first: dict[str, RunCurves] = {}
     for run in runs:
-        other = first.setdefault(run.arm, run)
-        for key in run.config.keys() | other.config.keys():
-            if key not in _NOT_IDENTITY and run.config.get(key) != other.config.get(key):
-                raise StudyError(
-                    f"{path}: {other.name} and {run.name} are one arm, "
-                    f"but differ in their config's {key!r}"
-                )
+        in_claims = run.arm == f"{run.kind}-{run.depth}"
+        other = first.setdefault("claims" if in_claims else run.arm, run)
+        aside = ("seed", "model.kind", "model.depth") if in_claims else ("seed",)
+        if keys := differences(other.config, run.config, aside):
+            raise StudyError(
+                f"{path}: {other.name} and {run.name} are never pooled, their configs differ: "
+                + "; ".join(keys)
+            )
 
 
 def read_csv(path: Path) -> Study:
@@ -121,7 +128,7 @@ def read_csv(path: Path) -> Study:
     diverged ones aside.
     """
     points: defaultdict[tuple[str, int, int], dict[int, dict[str, float]]] = defaultdict(dict)
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         reader = csv.DictReader(file)
         columns = tuple(reader.fieldnames or ())
         if not set(_CSV_KEYS) <= set(columns) or not set(columns) & set(CSV_COLUMNS):

@@ -125,11 +125,13 @@ def error_cell(study: Study, arm: str, metric: str) -> str:
 
 def closing_rows(this: Study, committed: Study | None) -> Rows:
     """Training and test error of each arm: the paper's, the committed and this run's."""
-    rows = [["last iterate, error %", "paper", "committed", "this run"]]
+    seeds = sorted({run.seed for run in this.runs if run.has_ended})
+    ours = f"this run, seeds {', '.join(map(str, seeds))}"
+    rows = [["last iterate, error %", "paper", "committed", ours]]
     for name, metric in (("training", "eval/train_error_pct"), ("test", "test/error_pct")):
-        for arm, paper, ours, *_ in arm_rows(this, metric, name)[1:]:
+        for arm, paper, error, *_ in arm_rows(this, metric, name)[1:]:
             before = error_cell(committed, arm, metric) if committed else ""
-            rows.append([f"{arm} {name}", paper, before, ours])
+            rows.append([f"{arm} {name}", paper, before, error])
     return rows
 
 

@@ -52,7 +52,7 @@ def prepare(images: ImageSet, cfg: DataConfig, device: torch.device) -> Data:
     """Split, pool and move to the device."""
     train_x, train_y = images.train_images, images.train_labels
     test_x, test_y = images.test_images, images.test_labels
-    if cfg.split == "val":  # the last 5,000, as the paper's 45k/5k split does not say which
+    if cfg.split == "val":  # DEVIATION: the last 5,000, the paper does not say which
         test_x, test_y = train_x[-VAL_IMAGES:], train_y[-VAL_IMAGES:]
         train_x, train_y = train_x[:-VAL_IMAGES], train_y[:-VAL_IMAGES]
     count = cfg.train_images or len(train_x)
@@ -124,9 +124,9 @@ def draw(
 ) -> tuple[Tensor, Tensor]:
     """The images of a batch (B,) and their augmentation (B, 3).
 
-    The epochs' permutations follow one another without a gap, so a batch may span two epochs and
-    every batch is full: 50,000 is not a multiple of 128, and a batch of another size would be
-    normalised over fewer images.
+    DEVIATION: the epochs' permutations follow one another without a gap, so a batch may span two
+    epochs and every batch is full. 50,000 is not a multiple of 128; the paper does not say what it
+    did, usual scripts take one smaller batch an epoch, which is normalised over fewer images.
     """
     places = torch.arange(iteration * batch_size, (iteration + 1) * batch_size)
     indices, draws = [], []

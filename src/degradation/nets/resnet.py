@@ -78,7 +78,7 @@ class PadShortcut(nn.Module):
         self.new_channels, self.stride = new_channels, stride
 
     def forward(self, x: Tensor) -> Tensor:
-        # a pool over one pixel, as in fb.resnet.torch: two slices cost more, in the backward above all
+        # a pool over one pixel, as in fb.resnet.torch: cheaper than two slices, backward above all
         x = F.avg_pool2d(x, 1, self.stride)
         return F.pad(x, (0, 0, 0, 0, 0, self.new_channels))
 
@@ -161,8 +161,10 @@ class ResNet(nn.Module):
 
 
 def _initialise(module: nn.Module, mode: str) -> None:
-    """He-normal convs ([13] in the paper); the linear layer as in the authors' Torch port (uniform,
-    zero bias).
+    """He-normal convs ([13] in the paper).
+
+    DEVIATION: the linear layer is uniform with a zero bias, as in the Torch port that the authors
+    point to (fb.resnet.torch), where the paper says "[13]" for all.
     """
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")  # type: ignore[arg-type]

@@ -1,0 +1,43 @@
+"""What makes two runs the same run: shared by what makes runs and by what judges them."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+NOT_IDENTITY = (
+    "hardware",
+    "tracking",
+    "output_root",
+    "experiment",
+    "preset",
+    "data.root",
+    "trainer.checkpoint_every",
+)
+"""Keys of a config that say where and how a run is kept, not what is computed."""
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"model": {"depth": 18}} -> {"model.depth": 18}."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = prefix + key
+        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
+def of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The flat settings that decide what is computed: of the same identity is the same run."""
+    flat = flatten(config)
+    return {
+        key: value
+        for key, value in flat.items()
+        if key not in NOT_IDENTITY and key.split(".")[0] not in NOT_IDENTITY
+    }
+
+
+def differences(
+    ours: Mapping[str, Any], theirs: Mapping[str, Any], aside: Collection[str] = ()
+) -> list[str]:
+    """The identity keys, those `aside` aside, in which two configs differ: `key: ours / theirs`."""
+    a, b = of(ours), of(theirs)
+    keys = sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))
+    return [f"{key}: {a.get(key)} / {b.get(key)}" for key in keys if key not in aside]
