@@ -43,7 +43,7 @@ test: setup ## the test suite
 	@$(BIN)/python -m pytest
 
 test-gpu: setup ## the tests that need CUDA
-	@DATA_ROOT="$(DATA_ROOT)" $(BIN)/python -m pytest -m gpu
+	@$(BIN)/python -m pytest -m gpu
 
 test-slow: setup ## the slow tests too
 	@$(BIN)/python -m pytest -m "not gpu"

@@ -451,7 +451,7 @@ def test_online_the_server_gets_each_row_once_also_when_continued(
     continued = continued.replace("2]))) rows", "2])), rows").replace("in ROWS:", "in ROWS[1:]:")
     for script in (broken, continued):
         process = run_python(script, str(tmp_path), "0", WANDB_API_KEY=KEY, WANDB_BASE_URL=url)
-        assert process.communicate()[0] == ""
+        assert re.fullmatch(rf"W&B: {url}/\S+\n", process.communicate()[0])
     [(run_id, rows)] = handler.rows.items()
     assert run_id == "degradation-quick-plain-56-s0-0a1b2c3d"
     assert [{k: v for k, v in row.items() if k[0] != "_"} for row in rows] == ROWS

@@ -130,8 +130,8 @@ class Writer:
             )
         write_atomically(run_dir / CONFIG, yaml.safe_dump(dict(config), sort_keys=False).encode())
         before = _read_json(run_dir / ENVIRONMENT) if kept else None
-        earlier = [*before.pop("earlier", []), before] if before else []
-        write_json(run_dir / ENVIRONMENT, {**environment, "earlier": earlier})
+        earlier = {"earlier": [*before.pop("earlier", []), before]} if before else {}
+        write_json(run_dir / ENVIRONMENT, {**environment, **earlier})
         write_atomically(run_dir / METRICS, "".join(map(_line, kept)).encode())
         self.rows = kept
         self._file = (run_dir / METRICS).open("a", encoding="utf-8")

@@ -71,8 +71,29 @@ def test_mixed_runs_are_refused(
 def test_one_arm_is_one_config(tmp_path: Path) -> None:
     write_run(tmp_path, "plain", 18, 0, 56)
     write_run(tmp_path, "plain", 18, 1, 56, schedule={"iterations": 800})
-    with pytest.raises(StudyError, match=r"plain-18-s0 and plain-18-s1 .* 'schedule'"):
+    with pytest.raises(StudyError, match=r"plain-18-s0 and plain-18-s1 .*: schedule.iterations: "):
         read(tmp_path)
+
+
+def test_arms_that_claims_compare_differ_by_kind_and_depth_alone(tmp_path: Path) -> None:
+    write_run(tmp_path, "plain", 18, 0, 56)
+    write_run(tmp_path, "residual", 56, 0, 50, schedule={"iterations": 500})
+    with pytest.raises(
+        StudyError, match=r"plain-18-s0 and residual-56-s0 .*: schedule.iterations: "
+    ):
+        read(tmp_path)
+
+
+def test_where_and_how_a_run_is_kept_may_differ(tmp_path: Path) -> None:
+    write_run(tmp_path, "plain", 18, 0, 56)
+    write_run(tmp_path, "plain", 18, 1, 57, hardware={"device": "cuda"}, output_root="elsewhere")
+    assert len(read(tmp_path).ended("plain-18")) == 2
+
+
+def test_seeds_of_pilots_are_left_out(tmp_path: Path) -> None:
+    for seed in (0, 1, 100):
+        write_run(tmp_path, "plain", 18, seed, 56)
+    assert [run.seed for run in read(tmp_path).ended("plain-18")] == [0, 1]
 
 
 def test_an_arm_with_overrides_is_another_arm(tmp_path: Path) -> None:

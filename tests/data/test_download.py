@@ -100,7 +100,8 @@ def server() -> Iterator[Server]:
 
 def fetch(server: Server, target: Path, *faults: str) -> None:
     urls = [server.url(fault) for fault in faults]
-    download(urls, target, PAYLOAD_SUM, timeout_s=0.5, slow_bytes_per_s=1e8, slow_after_s=0.1)
+    timeout_s = 0.5 if "stall" in faults else 30  # short only where it is waited for
+    download(urls, target, PAYLOAD_SUM, timeout_s=timeout_s, slow_bytes_per_s=1e8, slow_after_s=0.1)
 
 
 def part_of(target: Path) -> Path:
