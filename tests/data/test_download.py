@@ -80,8 +80,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             )
 
     def write(self, part: bytes) -> None:
+        self.server.sent += len(part)  # before the client can have it all and look
         self.wfile.write(part)
-        self.server.sent += len(part)
 
     def log_message(self, format: str, *args: object) -> None:
         """Silent."""
