@@ -62,7 +62,7 @@ publish: setup ## copy the finished runs from outputs/ to results/ and redraw
 	@$(BIN)/python scripts/publish.py --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)"
 
 bench: setup ## measure speed, written to results/bench/
-	@$(BIN)/python scripts/bench.py
+	@$(BIN)/python scripts/bench.py --data-root="$$DATA_ROOT"
 
 dashboard: setup ## the curves in the terminal, from the W&B files of a study
 	@WANDB_ERROR_REPORTING=false $(BIN)/wandb leet outputs/$(EXPERIMENT)/$(STUDY_PRESET)/wandb
