@@ -4,6 +4,7 @@ import copy
 import re
 from typing import Any
 
+import hydra
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -292,3 +293,21 @@ def test_hash_is_over_what_is_computed() -> None:
     }
     assert len(hashes) == 1
     assert re.fullmatch("[0-9a-f]{8}", hashes.pop())
+
+
+@pytest.mark.parametrize("axes", [("seed=3", "schedule.milestones=[5],[5,9]"), ("optim=sgd",)])
+def test_planned_runs_are_those_that_hydra_composes(axes: tuple[str, ...]) -> None:
+    planned = cli.sweep("depth_sweep", "quick", [*axes, "model.depth=8,10", "data.augment=true"])
+    with hydra.initialize_config_dir(str(cli.conf_dir()), version_base="1.3"):
+        for run in planned.values():
+            point = [
+                f"model.kind={run.model.kind}",
+                f"model.depth={run.model.depth}",
+                f"seed={run.seed}",
+                f"schedule.milestones={run.schedule.milestones}",
+                "data.augment=true",
+            ]
+            composed = hydra.compose("config", ["+experiment=depth_sweep", "preset=quick", *point])
+            assert run == config.from_dict(composed)
+    assert {run.model.depth for run in planned.values()} == {8, 10}
+    assert {run.seed for run in planned.values()} == ({3} if "seed=3" in axes else {0, 1, 2})

@@ -15,7 +15,7 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from degradation import config, identity
@@ -53,7 +53,15 @@ def sweep(experiment: str, preset: str, overrides: Sequence[str] = ()) -> dict[s
         axes = {key: str(axis) for key, axis in (with_hydra.hydra.sweeper.params or {}).items()}
         axes |= dict(override.split("=", 1) for override in overrides)
         choices = [_choices(f"{key}={axis}") for key, axis in axes.items()]
-        composed_runs = [hydra.compose("config", [*fixed, *run]) for run in product(*choices)]
+        of_groups = any(isinstance(OmegaConf.select(composed, key), DictConfig) for key in axes)
+
+        def at(point: Sequence[str]) -> DictConfig:
+            if of_groups:
+                return hydra.compose("config", [*fixed, *point])
+            # the same, without composing anew, which takes a tenth of a second
+            return OmegaConf.merge(composed, OmegaConf.from_dotlist(list(point)))  # type: ignore[return-value]
+
+        composed_runs = [at(point) for point in product(*choices)]
     runs, base = [config.from_dict(run) for run in composed_runs], config.from_dict(composed)
     return {config.run_name(run, base): run for run in runs}
 
