@@ -13,6 +13,8 @@ import torch
 from degradation.config import ConfigError, HardwareConfig
 
 PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "wandb")
+CODE = (":/", ":(top,exclude)results")
+"""What can make a commit's run another one; the results that runs leave behind cannot."""
 
 
 def select_device(cfg: HardwareConfig) -> torch.device:
@@ -63,7 +65,7 @@ def describe(device: torch.device, overrides: list[str]) -> dict[str, Any]:
     return {
         "command": command(overrides),
         "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", *CODE)),
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in PACKAGES},
         "platform": f"{platform.system()} {platform.machine()}",
