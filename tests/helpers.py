@@ -16,13 +16,11 @@ import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from degradation import cli, config
+from degradation import cli, config, train
 from degradation.config import Config
 from degradation.data.batches import Data, prepare
 from degradation.data.images import ImageSet
 from degradation.loop import State
-from degradation.nets.resnet import build_model
-from degradation.optim import build_optimizer
 
 torch.set_num_threads(1)  # so small nets gain nothing from more, and suffer beside other work
 
@@ -84,8 +82,7 @@ def noise_data(cfg: Config, seed: int = 0) -> Data:
 def fresh_state(cfg: Config) -> State:
     """As `train.run` begins a run on a CPU."""
     torch.manual_seed(cfg.seed)
-    model = build_model(cfg.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return State(model, build_optimizer(model, cfg.optim))
+    return train.fresh_state(cfg, torch.device("cpu"))
 
 
 def without_times(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -201,8 +201,8 @@ def test_what_is_no_part_of_the_identity() -> None:
     left_out = everything.keys() - identity.of(everything).keys()
     assert left_out == {
         "hardware.device", "hardware.threads", "tracking.mode", "tracking.project",
-        "tracking.entity", "output_root", "experiment", "preset", "data.root",
-        "trainer.checkpoint_every",
+        "tracking.entity", "output_root", "experiment", "preset", "data.root", "hardware.capture",
+        "trainer.checkpoint_every", "trainer.deterministic",
     }  # fmt: skip
 
 

@@ -6,14 +6,16 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from degradation import environment
-from degradation.config import ConfigError, HardwareConfig
+from degradation.config import ConfigError, HardwareConfig, TrainerConfig
 
+TRAINER = TrainerConfig(precision="fp32", deterministic=True)
 CPU = torch.device("cpu")
 CHECKOUT = Path(__file__).parents[1]
 
@@ -96,16 +98,16 @@ def test_devices_that_are_not_there(name: str) -> None:
 @pytest.mark.usefixtures("settings_kept")
 def test_threads() -> None:
     for threads in (1, 2):
-        environment.set_up(0, HardwareConfig(device="cpu", threads=threads), "fp32")
+        environment.set_up(0, HardwareConfig(device="cpu", threads=threads), TRAINER)
         assert torch.get_num_threads() == threads
-    environment.set_up(0, HardwareConfig(device="cpu", threads=0), "fp32")
+    environment.set_up(0, HardwareConfig(device="cpu", threads=0), TRAINER)
     assert torch.get_num_threads() == 2
 
 
 def test_seed() -> None:
     draws = []
     for seed in (7, 7, 8, 2**32 - 1):
-        environment.set_up(seed, HardwareConfig(device="cpu"), "fp32")
+        environment.set_up(seed, HardwareConfig(device="cpu"), TRAINER)
         draws.append(torch.rand(3).tolist())
     assert draws[0] == draws[1]
     assert draws[0] != draws[2]
@@ -113,4 +115,4 @@ def test_seed() -> None:
 
 def test_tf32_is_for_cuda() -> None:
     with pytest.raises(ConfigError, match=r"trainer.precision: 'tf32' .* accepted: fp32, bf16"):
-        environment.set_up(0, HardwareConfig(device="cpu"), "tf32")
+        environment.set_up(0, HardwareConfig(device="cpu"), replace(TRAINER, precision="tf32"))

@@ -16,8 +16,8 @@ LAYERS = (
     {"checkpoint", "probes"},
     {"step"},
     {"loop"},
-    {"fleet"},
     {"cli"},
+    {"fleet"},
     {"train"},
 )
 """Each may import what stands before it; what is not listed is a command, which nobody imports."""

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from tests.helpers import fresh_state, noise_data, tiny_config
 from torch import Tensor, nn
 
-from degradation.data.batches import Data, train_batch
+from degradation.data.batches import Data, train_batches
 from degradation.nets.resnet import build_model
 from degradation.step import EagerStep, evaluate
 
@@ -22,7 +22,7 @@ def data() -> Data:
 
 
 def batch(data: Data, iteration: int) -> tuple[Tensor, Tensor]:
-    return train_batch(data, CFG.seed, iteration, CFG.trainer.batch_size)
+    return next(train_batches(data, CFG.seed, iteration, iteration + 1, CFG.trainer.batch_size))
 
 
 def naive_steps(model: nn.Module, data: Data) -> tuple[list[float], list[float]]:

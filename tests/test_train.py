@@ -238,11 +238,13 @@ def test_pool_shares_the_threads(finished: Finished, tmp_path: Path) -> None:
         same_run(runs[1], finished.run_dir)
 
 
-@pytest.mark.parametrize("pool", [(), ("hydra/launcher=pool", "hydra.launcher.n_jobs=2")])
+@pytest.mark.parametrize("launcher", ["basic", "pool", "fleet"])
 def test_wrong_run_of_a_sweep_has_its_line_and_does_not_stop_the_others(
-    tmp_path: Path, pool: tuple[str, ...]
+    tmp_path: Path, launcher: str
 ) -> None:
-    status, _, err = command(["-m", *RUN, *pool, "model.depth=7,8,9"], tmp_path)
+    sweep = ["-m", *RUN, f"hydra/launcher={launcher}", "model.depth=7,8,9"]
+    sweep += ["hydra.launcher.n_jobs=2"] if launcher == "pool" else []
+    status, _, err = command(sweep, tmp_path)
     assert status == 2
     lines = sorted(line for line in err.splitlines() if line.startswith("error: "))
     assert lines == [

@@ -138,6 +138,10 @@ class TrainerConfig:
     """Images a forward pass in evaluations."""
     checkpoint_every: int = MISSING
     """Iterations between two checkpoints; 0: only at the end."""
+    deterministic: bool = MISSING
+    """Fixed cuDNN algorithms: on one GPU the same numbers again, whatever runs beside; false: the
+    fastest that cuDNN finds by trying.
+    """
 
 
 @dataclass
@@ -148,6 +152,8 @@ class HardwareConfig:
     """`auto` (CUDA, else MPS, else CPU), `cpu`, `cuda`, `cuda:1`, `mps`."""
     threads: int = 0
     """CPU threads of one run; 0: what PyTorch or the process pool allots."""
+    capture: bool = True
+    """On CUDA, replay each step as one captured graph; the same numbers, without the launches."""
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from degradation.config import ConfigError, HardwareConfig
+from degradation.config import ConfigError, HardwareConfig, TrainerConfig
 
 PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "wandb")
 CODE = (":/", ":(top,exclude)results")
@@ -45,19 +45,26 @@ def _devices() -> str:
     )
 
 
-def set_up(seed: int, cfg: HardwareConfig, precision: str) -> torch.device:
-    """Seeds PyTorch, sets threads and matrix precision, and returns the device."""
+def set_up(seed: int, cfg: HardwareConfig, trainer: TrainerConfig) -> torch.device:
+    """Seeds PyTorch, sets threads and arithmetic, and returns the device."""
     device = select_device(cfg)
-    if precision == "tf32" and device.type != "cuda":
+    if trainer.precision == "tf32" and device.type != "cuda":
         raise ConfigError(
             f"trainer.precision: 'tf32' is for CUDA, the device is {device}; accepted: fp32, bf16"
         )
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
-    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    set_arithmetic(trainer)
     torch.manual_seed(seed)
     return device
+
+
+def set_arithmetic(cfg: TrainerConfig) -> None:
+    """TF32 units and the choice of algorithms, which PyTorch keeps for the whole process."""
+    torch.backends.cuda.matmul.allow_tf32 = cfg.precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = cfg.precision == "tf32"
+    torch.backends.cudnn.deterministic = cfg.deterministic
+    torch.backends.cudnn.benchmark = not cfg.deterministic
 
 
 def describe(device: torch.device, overrides: list[str]) -> dict[str, Any]:

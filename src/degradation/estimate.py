@@ -13,7 +13,7 @@ from degradation import environment
 from degradation.config import Config
 from degradation.nets.resnet import build_model, count_multiply_adds
 from degradation.optim import build_optimizer
-from degradation.step import EagerStep
+from degradation.step import build_step
 
 STEPS, ENOUGH_S = 20, 2.0
 """Steps timed after one to warm up; as few as one where they take long."""
@@ -34,7 +34,7 @@ def sweep_s(runs: Sequence[Config]) -> float:
     A step costs a part that grows with the multiply-adds and one that does not, found from two
     depths; an image evaluated costs a third of one trained on (forward without backward).
     """
-    device = environment.set_up(0, runs[0].hardware, runs[0].trainer.precision)
+    device = environment.set_up(0, runs[0].hardware, runs[0].trainer)
     threads = torch.get_num_threads()
     if device.type == "cpu":
         torch.set_num_threads(max(1, threads // workers(device)))
@@ -92,7 +92,8 @@ def time_step_s(cfg: Config, device: torch.device) -> float:
     """The median of a few steps on random images."""
     memory_format = torch.channels_last
     model = build_model(cfg.model).to(device, memory_format=memory_format)  # type: ignore[call-overload]
-    step = EagerStep(model, build_optimizer(model, cfg.optim), cfg.trainer.precision)
+    optimizer = build_optimizer(model, cfg.optim)
+    step = build_step(model, optimizer, cfg.trainer.precision, cfg.hardware.capture)
     batch, pixels = cfg.trainer.batch_size, cfg.data.pixels
     images = torch.randn(batch, 3, pixels, pixels, device=device).to(memory_format=memory_format)
     labels = torch.randint(0, 10, (batch,), device=device)

@@ -11,8 +11,9 @@ NOT_IDENTITY = (
     "preset",
     "data.root",
     "trainer.checkpoint_every",
+    "trainer.deterministic",
 )
-"""Keys of a config that say where and how a run is kept, not what is computed."""
+"""Keys of a config that say where and how a run is made and kept, not what is computed."""
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

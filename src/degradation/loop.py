@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from degradation.config import Config
-from degradation.data.batches import Data, train_batch
+from degradation.data.batches import Data, train_batches
 from degradation.optim import learning_rate
 from degradation.records import Row
-from degradation.step import EagerStep, evaluate
+from degradation.step import build_step, evaluate
 
 Probe = Callable[[nn.Module, int], Row]
 """A measurement: model and iteration in, entries for the record (`probe/...`) out, or none."""
@@ -33,32 +33,37 @@ class State:
 
 def train(state: State, data: Data, cfg: Config, probes: Sequence[Probe] = ()) -> Iterator[Row]:
     """Takes the steps that are left and yields a row every `record_every`; a row leaves out
-    what is not finite, and is then the last.
+    what is not finite, and is then the last. Yields an empty row where a GPU has been given its
+    steps and is best left to them: the turn of the runs beside this one.
     """
-    step = EagerStep(state.model, state.optimizer, cfg.trainer.precision)
+    trainer = cfg.trainer
+    step = build_step(state.model, state.optimizer, trainer.precision, cfg.hardware.capture)
     state.model.train()
-    since, steps = time.perf_counter(), 0
-    while state.iteration < cfg.schedule.iterations:
-        lr = learning_rate(state.iteration, cfg.optim.lr, cfg.model.depth, cfg.schedule)
-        step(*train_batch(data, cfg.seed, state.iteration, cfg.trainer.batch_size), lr)
-        state.iteration += 1
-        steps += 1
-        if not _due(state.iteration, cfg.trainer.record_every, cfg):
-            continue
+    since = time.perf_counter()
+    while (first := state.iteration) < cfg.schedule.iterations:
+        last = min(
+            first + trainer.record_every - first % trainer.record_every, cfg.schedule.iterations
+        )
+        for batch in train_batches(data, cfg.seed, first, last, trainer.batch_size):
+            lr = learning_rate(state.iteration, cfg.optim.lr, cfg.model.depth, cfg.schedule)
+            step(*batch, lr)
+            state.iteration += 1
+        if data.mean.is_cuda:
+            yield {}
         row = dict(zip(("train/loss", "train/error_pct"), step.read(), strict=True))  # synchronises
-        images_per_s = steps * cfg.trainer.batch_size / (time.perf_counter() - since)
+        images_per_s = (last - first) * trainer.batch_size / (time.perf_counter() - since)
         row |= evaluations(state, data, cfg) if math.isfinite(row["train/loss"]) else {}
         for probe in probes:
             row |= probe(state.model, state.iteration)
         state.wall_s += time.perf_counter() - since
-        epoch = state.iteration * cfg.trainer.batch_size / len(data.train)
-        head = {"iteration": state.iteration, "epoch": epoch, "lr": lr}
+        epoch = last * trainer.batch_size / len(data.train)
+        head = {"iteration": last, "epoch": epoch, "lr": lr}
         head |= {"wall_s": round(state.wall_s, 3), "images_per_s": round(images_per_s, 1)}
         finite = {key: value for key, value in row.items() if math.isfinite(value)}
         yield head | finite
         if len(finite) < len(row):
             return
-        since, steps = time.perf_counter(), 0  # not counting what others did with the row
+        since = time.perf_counter()  # not counting what others did with the row
 
 
 def evaluations(state: State, data: Data, cfg: Config) -> Row:

@@ -1,4 +1,4 @@
-"""One optimisation step, and one look at a data set."""
+"""One optimisation step, eager or as a captured CUDA graph, and one look at a data set."""
 
 import torch
 import torch.nn.functional as F
@@ -6,24 +6,41 @@ from torch import Tensor, nn
 
 from degradation.data.batches import Data, Split, normalise
 
+WARM_UP_STEPS = 3
+"""Before a capture, so that libraries have set themselves up."""
+
 
 class EagerStep:
     """Forward, backward and SGD of one batch; loss and errors add up on the device until `read`."""
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, precision: str):
         self.model, self.optimizer, self.precision = model, optimizer, precision
-        self._reset()
-
-    def _reset(self) -> None:
-        device = next(self.model.parameters()).device
+        device = next(model.parameters()).device
         self._loss = torch.zeros((), device=device)
         self._wrong = torch.zeros((), dtype=torch.int64, device=device)
         self._images = self._steps = 0
+        # a captured step would go on with the number it was captured with; eager and captured round
+        # the rate alike only if both have it in the same form
+        self._lr = torch.zeros((), device=device) if device.type == "cuda" else None
+        if self._lr is not None:
+            for group in optimizer.param_groups:
+                group["lr"] = self._lr
 
     def __call__(self, images: Tensor, labels: Tensor, lr: float) -> None:
         """images: (B, 3, P, P) float32; labels: (B,) int64."""
+        self._set_rate(lr)
+        self._update(images, labels)
+        self._images += len(labels)
+        self._steps += 1
+
+    def _set_rate(self, lr: float) -> None:
+        if self._lr is not None:
+            self._lr.fill_(lr)
+            return
         for group in self.optimizer.param_groups:
             group["lr"] = lr
+
+    def _update(self, images: Tensor, labels: Tensor) -> None:
         with autocast(images.device, self.precision):
             logits = self.model(images)  # (B, 10)
         loss = F.cross_entropy(logits.float(), labels)
@@ -32,16 +49,77 @@ class EagerStep:
         self.optimizer.step()
         self._loss += loss.detach()
         self._wrong += (logits.detach().argmax(1) != labels).sum()
-        self._images += len(labels)
-        self._steps += 1
 
     def read(self) -> tuple[float, float]:
         """Mean loss and error in percent since the last read: running, augmented, train mode.
         Synchronises.
         """
         loss, error_pct = self._loss.item() / self._steps, 100 * self._wrong.item() / self._images
-        self._reset()
+        self._loss.zero_()
+        self._wrong.zero_()
+        self._images = self._steps = 0
         return loss, error_pct
+
+
+class CapturedStep(EagerStep):
+    """The same step, replayed as one CUDA graph: one launch where eager needs about ten a layer.
+
+    The graph is made at the first batch and takes batches of that form only.
+    """
+
+    _graph: torch.cuda.CUDAGraph | None = None
+
+    def _update(self, images: Tensor, labels: Tensor) -> None:
+        if self._graph is None:
+            self._images_in, self._labels_in = images.clone(), labels.clone()
+            self._graph = self._capture()
+        self._images_in.copy_(images)
+        self._labels_in.copy_(labels)
+        self._graph.replay()
+
+    def _capture(self) -> torch.cuda.CUDAGraph:
+        """Leaves weights, momentum, statistics and counts as they were: only the capture's own
+        steps moved them.
+        """
+        self._make_momentum()
+        kept = [tensor.clone() for tensor in self._moved()]
+        here, aside = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        aside.wait_stream(here)
+        with torch.cuda.stream(aside):
+            for _ in range(WARM_UP_STEPS):
+                super()._update(self._images_in, self._labels_in)
+        here.wait_stream(aside)
+        self.optimizer.zero_grad(set_to_none=True)  # so that the graph's own memory holds them
+        graph = torch.cuda.CUDAGraph()
+        # other threads (W&B's, another run's) may use CUDA meanwhile
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            super()._update(self._images_in, self._labels_in)
+        with torch.no_grad():
+            for tensor, value in zip(self._moved(), kept, strict=True):
+                tensor.copy_(value)
+        return graph
+
+    def _make_momentum(self) -> None:
+        """Zeros, from which the first step makes what it otherwise starts with: its gradients."""
+        for group in self.optimizer.param_groups:
+            for parameter in group["params"]:
+                state = self.optimizer.state[parameter]
+                if group["momentum"] and state.get("momentum_buffer") is None:
+                    state["momentum_buffer"] = torch.zeros_like(parameter)
+
+    def _moved(self) -> list[Tensor]:
+        """What a step writes to."""
+        momentum = [s["momentum_buffer"] for s in self.optimizer.state.values() if s]
+        tensors = [*self.model.parameters(), *self.model.buffers(), *momentum]
+        return [*tensors, self._loss, self._wrong]
+
+
+def build_step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, precision: str, capture: bool
+) -> EagerStep:
+    """capture: as one CUDA graph, where the model is on CUDA; the same numbers either way."""
+    on_cuda = next(model.parameters()).is_cuda
+    return (CapturedStep if capture and on_cuda else EagerStep)(model, optimizer, precision)
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

@@ -1,7 +1,7 @@
 """The command: a config in, one finished run out."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from degradation import checkpoint, cli, config, environment, identity, records, tracking
-from degradation.config import Config, ConfigError
-from degradation.data.batches import prepare
+from degradation.config import Config, ConfigError, DataConfig
+from degradation.data.batches import Data, prepare
 from degradation.data.images import load_images
 from degradation.loop import State, train
 from degradation.nets.resnet import build_model, count_multiply_adds, count_parameters
@@ -23,6 +23,15 @@ from degradation.records import Row
 
 LOCK = ".lock"
 
+Turns = Generator[None, None, dict[str, Any]]
+"""A run that stops where others may take their turn, and returns its summary."""
+Loader = Callable[[DataConfig, torch.device], Data]
+
+
+def load_data(cfg: DataConfig, device: torch.device) -> Data:
+    """Raises DataError."""
+    return prepare(load_images(cfg.name, cfg.root), cfg, device)
+
 
 def run(cfg: Config, baseline: Config, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Trains one run, or continues it, or finds it finished; returns its summary.
@@ -30,6 +39,19 @@ def run(cfg: Config, baseline: Config, overrides: Sequence[str] = ()) -> dict[st
     baseline: the study's config, from which the run is named. Raises ConfigError, DataError,
     RecordError, CheckpointError or OSError, each with a message for the user.
     """
+    turns = in_turns(cfg, baseline, overrides)
+    while True:
+        try:
+            next(turns)
+        except StopIteration as end:
+            summary: dict[str, Any] = end.value
+            return summary
+
+
+def in_turns(
+    cfg: Config, baseline: Config, overrides: Sequence[str] = (), load: Loader = load_data
+) -> Turns:
+    """The same, stopping where other runs of this process may take their turn."""
     tracking.resolve_mode(cfg.tracking.mode)  # better known now than after the data
     run_dir = config.study_dir(cfg) / "runs" / config.run_name(cfg, baseline)
     run_dir.mkdir(parents=True, exist_ok=True)
@@ -39,7 +61,7 @@ def run(cfg: Config, baseline: Config, overrides: Sequence[str] = ()) -> dict[st
             if summary := records.read_summary(run_dir):
                 print(f"{run_dir.name}: {summary['status']} already, {run_dir}", flush=True)
                 return summary
-            return _run_locked(cfg, run_dir, list(overrides))
+            return (yield from _locked(cfg, run_dir, list(overrides), load))
     except filelock.Timeout:
         raise ConfigError(f"{run_dir}: another process is at work on this run") from None
 
@@ -53,18 +75,13 @@ def refuse_other_config(run_dir: Path, cfg: Config) -> None:
         )
 
 
-def _run_locked(cfg: Config, run_dir: Path, overrides: list[str]) -> dict[str, Any]:
-    device = environment.set_up(cfg.seed, cfg.hardware, cfg.trainer.precision)
-    model = build_model(cfg.model).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = build_optimizer(model, cfg.optim)
-    state, path, config_hash = (
-        State(model, optimizer),
-        run_dir / checkpoint.CHECKPOINT,
-        config.config_hash(cfg),
-    )
+def _locked(cfg: Config, run_dir: Path, overrides: list[str], load: Loader) -> Turns:
+    device = environment.set_up(cfg.seed, cfg.hardware, cfg.trainer)
+    state, config_hash = fresh_state(cfg, device), config.config_hash(cfg)
+    path = run_dir / checkpoint.CHECKPOINT
     if path.exists():
-        state.iteration = checkpoint.load(path, model, optimizer, config_hash)
-    data = prepare(load_images(cfg.data.name, cfg.data.root), cfg.data, device)
+        state.iteration = checkpoint.load(path, state.model, state.optimizer, config_hash)
+    data = load(cfg.data, device)
     described = environment.describe(device, overrides)
     recorded = config.to_dict(cfg)
     recorded["data"]["root"] = None  # a folder of this machine
@@ -82,12 +99,17 @@ def _run_locked(cfg: Config, run_dir: Path, overrides: list[str]) -> dict[str, A
         )
         with mirror as copy:
             for row in train(state, data, cfg):
-                writer.write(row)
-                copy.log(row)
-                print(progress_line(run_dir.name, row, cfg.schedule.iterations), flush=True)
-                if _checkpoint_due(state.iteration, cfg):
-                    checkpoint.save(path, model, optimizer, state.iteration, config_hash)
-            summary = summarise(cfg, run_dir.name, writer.rows, count_parameters(model))
+                if row:
+                    writer.write(row)
+                    copy.log(row)
+                    print(progress_line(run_dir.name, row, cfg.schedule.iterations), flush=True)
+                    if _checkpoint_due(state.iteration, cfg):
+                        checkpoint.save(
+                            path, state.model, state.optimizer, state.iteration, config_hash
+                        )
+                yield
+                environment.set_arithmetic(cfg.trainer)  # a run beside this one may have another
+            summary = summarise(cfg, run_dir.name, writer.rows, count_parameters(state.model))
             writer.finish(summary)
             copy.summarize(summary)
             if summary["status"] == records.DIVERGED:
@@ -95,6 +117,12 @@ def _run_locked(cfg: Config, run_dir: Path, overrides: list[str]) -> dict[str, A
     finally:
         writer.close()
     return summary
+
+
+def fresh_state(cfg: Config, device: torch.device) -> State:
+    """The run before its first step; PyTorch's global generator is seeded already."""
+    model = build_model(cfg.model).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return State(model, build_optimizer(model, cfg.optim))
 
 
 def _checkpoint_due(iteration: int, cfg: Config) -> bool:
@@ -150,6 +178,14 @@ def _hydra_main(composed: DictConfig) -> None:
         if HydraConfig.get().mode == RunMode.MULTIRUN and status != cli.INTERRUPTED:
             raise cli.RunFailed(status)
         sys.exit(status)  # past Hydra, which would add a line of its own to ours
+
+
+def composed_in_turns(
+    composed: DictConfig, overrides: Sequence[str], load: Loader = load_data
+) -> Turns:
+    """A run from what Hydra composed; the config's mistakes are the run's own."""
+    cfg = config.from_dict(composed)
+    return (yield from in_turns(cfg, cli.baseline(cfg), overrides, load))
 
 
 def _job(composed: DictConfig) -> None:

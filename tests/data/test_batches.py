@@ -14,13 +14,14 @@ from degradation.config import DataConfig
 from degradation.data.batches import (
     augmentation,
     draw,
+    gather,
     normalise,
     padding,
     permutation,
     pool,
     prepare,
     source_pixels,
-    train_batch,
+    train_batches,
 )
 
 CPU = torch.device("cpu")
@@ -113,10 +114,10 @@ def test_every_augmentation_equals_torchvisions(pixels: int) -> None:
         assert torch.equal(image, torchvisions(clean[index], row, column, flip))
 
 
-def test_train_batch_is_the_drawn_images_augmented() -> None:
+def test_a_batch_is_the_drawn_images_augmented() -> None:
     images = noise_images()
     data = prepare(images, data_config(), CPU)
-    batch, labels = train_batch(data, seed=3, iteration=4, batch_size=60)  # spans two epochs
+    batch, labels = gather(data, seed=3, iteration=4, batch_size=60)  # spans two epochs
     indices, draws = draw(3, 4, 60, 256, 32)
     clean = torch.from_numpy(images.train_images).float() / 255
     clean -= data.mean[:-1].T.reshape(3, 32, 32)
@@ -129,10 +130,24 @@ def test_train_batch_is_the_drawn_images_augmented() -> None:
     assert batch.is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize("augment", [True, False])
+def test_several_batches_in_one_go_are_the_batches(augment: bool) -> None:
+    data = prepare(noise_images(), data_config(f"augment={augment}"), CPU)
+    images, labels = gather(data, seed=3, iteration=2, batch_size=60, steps=4)
+    batches = list(train_batches(data, seed=3, first=2, last=6, batch_size=60))
+    assert len(batches) == 4
+    assert torch.equal(images, torch.cat([batch for batch, _ in batches]))
+    assert torch.equal(labels, torch.cat([labels for _, labels in batches]))
+    assert all(
+        torch.equal(batch, gather(data, 3, iteration, 60)[0])
+        for iteration, (batch, _) in enumerate(batches, 2)
+    )
+
+
 def test_without_augmentation_the_images_are_whole() -> None:
     images = noise_images()
     data = prepare(images, data_config("augment=false"), CPU)
-    batch, _ = train_batch(data, seed=3, iteration=0, batch_size=50)
+    batch, _ = gather(data, seed=3, iteration=0, batch_size=50)
     indices, _ = draw(3, 0, 50, 256, 32)
     mean = data.mean[:-1].T.reshape(3, 32, 32)
     assert torch.equal(batch, torch.from_numpy(images.train_images)[indices].float() / 255 - mean)

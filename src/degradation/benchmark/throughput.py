@@ -16,9 +16,9 @@ from degradation.data.archives import DataError, cache_folder
 from degradation.data.batches import Data, prepare
 from degradation.data.cifar10 import BATCHES
 from degradation.data.images import load_images
-from degradation.loop import State, train
+from degradation.loop import train
 from degradation.nets.resnet import build_model
-from degradation.optim import build_optimizer
+from degradation.train import fresh_state
 
 BATCH_SIZE = 128
 EVERY = 4
@@ -80,8 +80,7 @@ def paper(depth: int, precision: str) -> Config:
 def own_run(cfg: Config, data: Data) -> Iterator[Any]:
     """The project's loop, as `train.run` sets it up; yields after EVERY steps."""
     torch.manual_seed(cfg.seed)
-    model = build_model(cfg.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return train(State(model, build_optimizer(model, cfg.optim)), data, cfg)
+    return train(fresh_state(cfg, data.mean.device), data, cfg)
 
 
 def usual_run(depth: int, data: Iterator[Any]) -> Iterator[Any]:

@@ -5,6 +5,7 @@ Nothing here keeps state, so a resumed run, a run beside others and a run of ano
 same images.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,6 +20,8 @@ from degradation.data.images import ImageSet
 VAL_IMAGES = 5_000
 PART = 500
 """Images turned to float32 at a time, so few that the memory is used again, not asked for anew."""
+GATHERED_TOGETHER = 20
+"""Batches that a GPU gathers in one go: a launch then costs a twentieth of itself a step."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +100,13 @@ def _generator(seed: int, epoch: int, purpose: int) -> torch.Generator:
     return torch.Generator().manual_seed(state >> 1)
 
 
-@lru_cache(maxsize=32)  # an epoch, and the next, of each run in turns
+@lru_cache(maxsize=64)  # an epoch and the next of each run in turns; a seed's arms share them
 def permutation(seed: int, epoch: int, count: int) -> Tensor:
     """(count,) int64: the order of the images in an epoch."""
     return torch.randperm(count, generator=_generator(seed, epoch, 0))
 
 
-@lru_cache(maxsize=32)  # an epoch, and the next, of each run in turns
+@lru_cache(maxsize=64)
 def augmentation(seed: int, epoch: int, count: int, pixels: int) -> Tensor:
     """(count, 3) int64: row and column of the crop in the padded image, and whether it is flipped,
     for each place.
@@ -120,15 +123,15 @@ def padding(pixels: int) -> int:
 
 
 def draw(
-    seed: int, iteration: int, batch_size: int, count: int, pixels: int
+    seed: int, iteration: int, batch_size: int, count: int, pixels: int, *, steps: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """The images of a batch (B,) and their augmentation (B, 3).
+    """The images of a batch (B,) and their augmentation (B, 3); of several, one after the other.
 
     DEVIATION: the epochs' permutations follow one another without a gap, so a batch may span two
     epochs and every batch is full. 50,000 is not a multiple of 128; the paper does not say what it
     did, usual scripts take one smaller batch an epoch, which is normalised over fewer images.
     """
-    places = torch.arange(iteration * batch_size, (iteration + 1) * batch_size)
+    places = torch.arange(iteration * batch_size, (iteration + steps) * batch_size)
     indices, draws = [], []
     for epoch in range(int(places[0]) // count, int(places[-1]) // count + 1):
         here = places[places // count == epoch] % count
@@ -155,14 +158,39 @@ def normalise(values: Tensor, mean: Tensor, pixels: int) -> Tensor:
     return x.view(-1, pixels, pixels, 3).permute(0, 3, 1, 2)
 
 
-def train_batch(data: Data, seed: int, iteration: int, batch_size: int) -> tuple[Tensor, Tensor]:
-    """Images (B, 3, P, P) float32 and labels (B,) of an iteration."""
-    indices, draws = draw(seed, iteration, batch_size, len(data.train), data.pixels)
-    device = data.train.images.device
-    indices = indices.to(device, non_blocking=True)
+def train_batches(
+    data: Data, seed: int, first: int, last: int, batch_size: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images (B, 3, P, P) float32 and labels (B,) of the iterations from `first` to before `last`;
+    on a GPU nothing waits for it.
+    """
+    together = GATHERED_TOGETHER if data.mean.is_cuda else 1
+    for iteration in range(first, last, together):
+        steps = min(together, last - iteration)
+        images, labels = gather(data, seed, iteration, batch_size, steps)
+        yield from zip(
+            torch.split(images, batch_size), torch.split(labels, batch_size), strict=True
+        )
+
+
+def gather(
+    data: Data, seed: int, iteration: int, batch_size: int, steps: int = 1
+) -> tuple[Tensor, Tensor]:
+    """Images (steps * B, 3, P, P) and labels (steps * B,)."""
+    indices, draws = draw(seed, iteration, batch_size, len(data.train), data.pixels, steps=steps)
+    indices = _to(data.mean.device, indices)
     labels = data.train.labels[indices]
     if not data.augment:
         return normalise(data.train.images[indices, :-1], data.mean[:-1], data.pixels), labels
-    source = source_pixels(draws.to(device, non_blocking=True), data.pixels)  # (B, P*P)
+    source = source_pixels(_to(data.mean.device, draws), data.pixels)  # (steps * B, P*P)
     values = data.train.images[indices[:, None], source]  # the one gather
     return normalise(values, data.mean[source], data.pixels), labels
+
+
+def _to(device: torch.device, values: Tensor) -> Tensor:
+    """A copy out of pinned memory is the only one that a GPU makes without waiting."""
+    return (
+        values.pin_memory().to(device, non_blocking=True)
+        if device.type == "cuda"
+        else (values.to(device))
+    )
