@@ -41,7 +41,7 @@ PAPER = {
     "schedule.warmup_lr": 0.01,
     "schedule.warmup_min_depth": 110,
     "trainer.batch_size": 128,
-    "trainer.precision": "fp32",
+    "trainer.precision": "tf32",
     "trainer.curve_train_images": 5_000,
     "trainer.curve_test_images": 0,
     "preset": "paper",

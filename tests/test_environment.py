@@ -6,13 +6,13 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from tests.helpers import tiny_config
 
-from degradation import environment
+from degradation import config, environment, identity
 from degradation.config import ConfigError, HardwareConfig, TrainerConfig
 
 TRAINER = TrainerConfig(precision="fp32", deterministic=True)
@@ -113,6 +113,12 @@ def test_seed() -> None:
     assert draws[0] != draws[2]
 
 
-def test_tf32_is_for_cuda() -> None:
-    with pytest.raises(ConfigError, match=r"trainer.precision: 'tf32' .* accepted: fp32, bf16"):
-        environment.set_up(0, HardwareConfig(device="cpu"), replace(TRAINER, precision="tf32"))
+@pytest.mark.parametrize(("asked", "made"), [("tf32", "fp32"), ("fp32", "fp32"), ("bf16", "bf16")])
+def test_without_tf32_units_the_run_is_one_in_fp32(asked: str, made: str) -> None:
+    cfg = tiny_config(f"trainer.precision={asked}", "hardware.device=cpu")
+    here = environment.on_this_machine(cfg)
+    assert here.trainer.precision == made
+    assert cfg.trainer.precision == asked
+    assert identity.differences(config.to_dict(cfg), config.to_dict(here)) == (
+        [f"trainer.precision: {asked} / {made}"] if asked != made else []
+    )

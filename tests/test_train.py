@@ -183,6 +183,18 @@ def test_bf16_on_a_cpu(tmp_path: Path) -> None:
     assert "-precisionbf16-" in run.name
 
 
+def test_paper_preset_on_a_cpu_is_recorded_as_fp32(tmp_path: Path) -> None:
+    overrides = [override for override in RUN if not override.startswith("data.train")]
+    assert (
+        call(*overrides, "preset=paper", "trainer.full_eval_every=0", f"output_root={tmp_path}")
+        == 0
+    )
+    run = records.read_run(only_run(tmp_path))
+    assert run.summary is not None
+    assert (run.summary["precision"], run.config["trainer"]["precision"]) == ("fp32", "fp32")
+    assert "precision" not in run.name
+
+
 # many runs
 
 

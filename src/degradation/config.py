@@ -119,7 +119,9 @@ class TrainerConfig:
     batch_size: int = MISSING
     """Images a step."""
     precision: str = MISSING
-    """`fp32`, `tf32` (CUDA: fp32 storage, TF32 matrix units) or `bf16` (autocast, fp32 weights)."""
+    """`fp32`, `tf32` (fp32 storage, TF32 matrix units; where a device has none it is fp32, and is
+    recorded as that) or `bf16` (autocast, fp32 weights).
+    """
     record_every: int = MISSING
     """Iterations between two lines of the record."""
     eval_every: int = MISSING

@@ -4,13 +4,14 @@ import os
 import platform
 import shlex
 import subprocess
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from degradation.config import ConfigError, HardwareConfig, TrainerConfig
+from degradation.config import Config, ConfigError, HardwareConfig, TrainerConfig
 
 PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "wandb")
 CODE = (":/", ":(top,exclude)results")
@@ -45,13 +46,21 @@ def _devices() -> str:
     )
 
 
+def on_this_machine(cfg: Config) -> Config:
+    """The config as it is made and recorded here: without TF32 units `tf32` is fp32.
+
+    Raises ConfigError for a device this machine does not have.
+    """
+    device = select_device(cfg.hardware)
+    has_tf32 = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    if cfg.trainer.precision != "tf32" or has_tf32:
+        return cfg
+    return replace(cfg, trainer=replace(cfg.trainer, precision="fp32"))
+
+
 def set_up(seed: int, cfg: HardwareConfig, trainer: TrainerConfig) -> torch.device:
     """Seeds PyTorch, sets threads and arithmetic, and returns the device."""
     device = select_device(cfg)
-    if trainer.precision == "tf32" and device.type != "cuda":
-        raise ConfigError(
-            f"trainer.precision: 'tf32' is for CUDA, the device is {device}; accepted: fp32, bf16"
-        )
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
     set_arithmetic(trainer)

@@ -67,7 +67,7 @@ def quoted(text: str) -> str:
 
 
 def made_plans(experiment: str, preset: str, overrides: Sequence[str]) -> dict[str, Plan]:
-    """The study at the preset asked for, or at each it claims something for.
+    """The study as this machine runs it, at the preset asked for or at each that has claims.
 
     Raises ClaimsError where it claims nothing for the preset: better now than after hours.
     """
@@ -77,7 +77,11 @@ def made_plans(experiment: str, preset: str, overrides: Sequence[str]) -> dict[s
     if preset:
         claimed.for_preset(preset)
     with_claims = {name for claim in claimed.claims for name in claim.presets}
-    return {name: plan for name, plan in plans.items() if name in with_claims}
+    return {
+        name: {run: environment.on_this_machine(cfg) for run, cfg in plan.items()}
+        for name, plan in plans.items()
+        if name in with_claims
+    }
 
 
 def with_data(experiment: str, data_root: str) -> str:

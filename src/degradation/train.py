@@ -53,6 +53,7 @@ def in_turns(
 ) -> Turns:
     """The same, stopping where other runs of this process may take their turn."""
     tracking.resolve_mode(cfg.tracking.mode)  # better known now than after the data
+    cfg, baseline = map(environment.on_this_machine, (cfg, baseline))
     run_dir = config.study_dir(cfg) / "runs" / config.run_name(cfg, baseline)
     run_dir.mkdir(parents=True, exist_ok=True)
     try:
