@@ -83,6 +83,50 @@ def test_answers_agree_with_scipys_test(
     assert verdict.interval[0] < 25.67 < verdict.interval[1]
 
 
+@pytest.mark.parametrize(
+    ("difference", "margin", "answer"),
+    [
+        (0.3, 5, "SUPPORTED"),
+        (-0.3, 5, "SUPPORTED"),
+        (0.3, 1, "INCONCLUSIVE"),  # the interval is wider than the margins
+        (4.0, 5, "INCONCLUSIVE"),
+        (20.0, 5, "REFUTED"),
+        (-20.0, 5, "REFUTED"),
+    ],
+)
+def test_equivalence_is_both_one_sided_tests_at_once(
+    tmp_path: Path, difference: float, margin: float, answer: str
+) -> None:
+    other = [value + difference for value in (80.9, 83.4, 82.2)]
+    errors = {("plain", 56): other, ("plain", 18): DEEP}
+    verdict = one(tmp_path, errors, type="equivalence", margin={"quick": margin})
+    p_low, p_high = (
+        stats.ttest_ind(
+            [value - edge for value in other], DEEP, equal_var=False, alternative=side
+        ).pvalue
+        for edge, side in ((-margin, "greater"), (margin, "less"))
+    )
+    assert verdict.answer == answer
+    assert verdict.p_holm == pytest.approx(max(p_low, p_high))
+    assert verdict.interval is not None
+    inside = -margin < verdict.interval[0] and verdict.interval[1] < margin
+    assert inside == (answer == "SUPPORTED")
+
+
+def test_arm_with_overrides_is_an_arm_of_its_own(tmp_path: Path) -> None:
+    for seed, (plain, other) in enumerate(zip(DEEP, SHALLOW, strict=True)):
+        write_run(tmp_path, "plain", 56, seed, plain)
+        run = write_run(tmp_path, "plain", 56, seed + 10, other)
+        config = run / "config.yaml"
+        config.write_text(config.read_text().replace("seed: 1", f"seed: {seed} #", 1))
+        config.write_text(config.read_text().replace("precision: fp32", "precision: bf16"))
+        run.rename(run.with_name(f"plain-56-precisionbf16-s{seed}"))
+    estimand = "eval/train_error_pct(plain, 56) - eval/train_error_pct(plain,56,precisionbf16)"
+    (verdict,) = judge(claims_file(tmp_path, {"estimand": estimand}), "quick", read(tmp_path))
+    assert verdict.n == {"plain-56": 3, "plain-56-precisionbf16": 3}
+    assert verdict.estimate == pytest.approx(82.1666667 - 56.5)
+
+
 def test_holm_spans_all_statistical_claims_also_those_without_runs(tmp_path: Path) -> None:
     errors = {("plain", 56): DEEP, ("plain", 18): SHALLOW}
     study = study_of(tmp_path, errors)

@@ -21,8 +21,9 @@ from degradation.analysis.estimands import ERRORS, Estimand, EstimandError, pars
 EXPERIMENTS = Path("experiments")
 PRESETS = ("quick", "paper")
 DATA_SETS = ("cifar10", "shapes")
-SUPERIORITY, NON_INFERIORITY, EXACT = "superiority", "non-inferiority", "exact"
-TYPES = (SUPERIORITY, NON_INFERIORITY, EXACT)
+SUPERIORITY, NON_INFERIORITY = "superiority", "non-inferiority"
+EQUIVALENCE, EXACT = "equivalence", "exact"
+TYPES = (SUPERIORITY, NON_INFERIORITY, EQUIVALENCE, EXACT)
 
 _FILE_KEYS = ("experiment", "data", "level", "expected", "claims")
 _COMMON_KEYS = ("id", "sentence", "source", "paper", "presets", "type", "estimand")

@@ -2,7 +2,8 @@
 
 `0.5*(eval/train_error_pct(plain,110) - eval/train_error_pct(plain,18)) -
 eval/train_error_pct(residual,110)`: a term is a metric of an arm, `metric(kind,depth)`; terms may
-be added, subtracted, put in brackets, and multiplied or divided by numbers.
+be added, subtracted, put in brackets, and multiplied or divided by numbers. An arm with overrides
+has them, as its name has, in third place: `test/error_pct(plain,56,precisionbf16)`.
 `iterations_to[train/error_pct <= 20](plain,34)` is the first iteration at which that curve is at 20
 % or below.
 """
@@ -28,7 +29,7 @@ SHAPES = (
 
 _TERM = re.compile(
     r"(?P<metric>iterations_to\s*\[\s*(?P<curve>[\w/]+)\s*<=\s*(?P<level>\d+(?:\.\d+)?)\s*\]|[A-Za-z_][\w/]*)"
-    r"\s*\(\s*(?P<kind>\w+)\s*,\s*(?P<depth>\d+)\s*\)"
+    r"\s*\(\s*(?P<kind>\w+)\s*,\s*(?P<depth>\d+)\s*(?:,\s*(?P<rest>[\w.-]+)\s*)?\)"
 )
 
 
@@ -118,7 +119,8 @@ def _term(match: re.Match[str]) -> tuple[str, Metric]:
         raise EstimandError(
             f"unknown metric {name!r} in {match[0]!r}; accepted: {', '.join(known)}"
         )
-    return f"{kind}-{depth}", Metric(name, float(match["level"]) if curve else None)
+    arm = "-".join(filter(None, (kind, str(depth), match["rest"])))
+    return arm, Metric(name, float(match["level"]) if curve else None)
 
 
 def _linear(node: ast.expr, text: str, terms: int) -> dict[int | None, float]:

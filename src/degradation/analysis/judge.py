@@ -2,8 +2,9 @@
 interval.
 
 The null hypothesis of a superiority claim is `estimand <= margin`, of a non-inferiority claim
-`estimand >= margin`; the contrary hypothesis is tested with the same rigour. Both families of
-one-sided p-values are corrected by Holm over all statistical claims the file has for the preset -
+`estimand >= margin`, of an equivalence claim `estimand <= -margin` or `estimand >= margin` (two
+one-sided tests, Schuirmann 1987); the contrary hypothesis is tested with the same rigour. Both
+families of p-values are corrected by Holm over all statistical claims the file has for the preset -
 also those that cannot be tested, so that no answer depends on which arms are missing. REFUTED means
 that the claim as written, with its margin, is false.
 """
@@ -13,7 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from degradation.analysis import statistics
-from degradation.analysis.claims import EXACT, NON_INFERIORITY, Claim, Claims, ClaimsError
+from degradation.analysis.claims import (
+    EQUIVALENCE,
+    EXACT,
+    NON_INFERIORITY,
+    Claim,
+    Claims,
+    ClaimsError,
+)
 from degradation.analysis.curves import RunCurves, Study
 from degradation.analysis.estimands import Estimand, Metric
 from degradation.records import DIVERGED, write_json
@@ -118,9 +126,17 @@ def _evidence(claim: Claim, preset: str, study: Study, level: float) -> _Evidenc
         reason = "all seeds of each arm agree exactly: no test"
         return _Evidence(replace(verdict, reason=reason), values)
     verdict = replace(verdict, interval=fit.interval(1 - 2 * level))
-    above, below = fit.p_above(verdict.margin), fit.p_below(verdict.margin)
-    p, contrary = (below, above) if claim.type == NON_INFERIORITY else (above, below)
-    return _Evidence(verdict, values, p, contrary)
+    return _Evidence(verdict, values, *_p_values(claim.type, fit, verdict.margin))
+
+
+def _p_values(kind: str, fit: statistics.Welch, margin: float) -> tuple[float, float]:
+    """One-sided, of the claim and of its contrary."""
+    above, below = fit.p_above(margin), fit.p_below(margin)
+    if kind == NON_INFERIORITY:
+        return below, above
+    if kind == EQUIVALENCE:  # both tests must reject; the contrary is one of two, so twice the less
+        return max(fit.p_above(-margin), below), min(1.0, 2 * min(above, fit.p_below(-margin)))
+    return above, below
 
 
 def _unanswered(claim: Claim, preset: str) -> Verdict:

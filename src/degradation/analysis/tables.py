@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from degradation.analysis.claims import EQUIVALENCE, NON_INFERIORITY, SUPERIORITY
 from degradation.analysis.curves import Study
 from degradation.analysis.estimands import COUNTS, ERRORS, Metric
 from degradation.analysis.judge import NOT_JUDGED, Verdict
@@ -83,7 +84,7 @@ def verdict_rows(verdicts: Sequence[Verdict], confidence: float) -> Rows:
         estimate = number(verdict.estimate)
         if verdict.interval:
             estimate += " [{}, {}]".format(*map(number, verdict.interval))
-        sign = {"superiority": "> ", "non-inferiority": "< "}.get(verdict.type, "= ")
+        sign = {SUPERIORITY: "> ", NON_INFERIORITY: "< ", EQUIVALENCE: "± "}.get(verdict.type, "= ")
         n = ", ".join(f"{arm}: {count}" for arm, count in verdict.n.items())
         same = len(set(verdict.n.values())) == 1
         p = "" if verdict.p_holm is None else f"{verdict.p_holm:.2g}"
