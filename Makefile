@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export EXPERIMENT PRESET SEEDS DATA_ROOT RUNS  # recipes read them as the shell's, whatever is in them
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-gpu test-slow lint report check-claims bench dashboard publish reference lock clean
+.PHONY: help setup reproduce test test-gpu test-slow lint report check-claims missing evidence bench dashboard publish reference lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -60,6 +60,12 @@ check-claims: setup ## judge curves: RUNS=folder or RUNS=curves.csv
 
 publish: setup ## copy the finished runs from outputs/ to results/ and redraw
 	@$(BIN)/python scripts/publish.py --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)"
+
+missing: setup ## list the runs of a study that results/ lacks
+	@$(BIN)/python scripts/missing.py --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)" --seeds="$$SEEDS"
+
+evidence: setup ## make those runs and publish each as it ends
+	@$(BIN)/python scripts/evidence.py --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)" --seeds="$$SEEDS" --data-root="$$DATA_ROOT"
 
 bench: setup ## measure speed, written to results/bench/
 	@$(BIN)/python scripts/bench.py --data-root="$$DATA_ROOT"

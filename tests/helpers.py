@@ -158,6 +158,19 @@ def command(arguments: Sequence[str], cwd: Path, **kwargs: Any) -> tuple[int, st
     return process.returncode, out, err
 
 
+def descendants(pid: int) -> set[int]:
+    """The process, its children, and theirs."""
+    table = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
+    )
+    parents = {int(a): int(b) for a, b in map(str.split, table.stdout.splitlines())}
+    found, new = set[int](), {pid}
+    while new:
+        new = {child for child, parent in parents.items() if parent in new} - found
+        found |= new
+    return found
+
+
 def call(*arguments: str) -> int:
     """The command's own `main` in this process, which saves the seconds of a start; its status."""
     from degradation.train import main

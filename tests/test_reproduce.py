@@ -17,7 +17,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.helpers import TINY, read_lines, snapshot, tiny_config
+from tests.helpers import TINY, descendants, read_lines, snapshot, tiny_config
 from tests.small_study import ROOT, environment, make_checkout
 
 from degradation import cli, config, reproduce
@@ -115,18 +115,6 @@ class Terminal:
         self.read()
         os.close(self.fd)
         return os.waitstatus_to_exitcode(found[0])
-
-
-def descendants(pid: int) -> set[int]:
-    table = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
-    )
-    parents = {int(a): int(b) for a, b in map(str.split, table.stdout.splitlines())}
-    found, new = set[int](), {pid}
-    while new:
-        new = {child for child, parent in parents.items() if parent in new} - found
-        found |= new
-    return found
 
 
 def is_alive(pid: int) -> bool:

@@ -7,7 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import filelock
@@ -44,13 +44,17 @@ def reproduce(experiment: str, preset: str, seeds: str, data_root: str) -> int:
     runs = plans[preset]
     study, missing = config.study_dir(next(iter(runs.values()))), len(unfinished(runs))
     print(f"{experiment}, preset {preset}: {len(runs)} runs, {missing} to do, in {study}")
-    arguments = [f"+experiment={experiment}", f"preset={preset}", *overrides]
-    arguments += [f"data.root={quoted(data_root)}"] if data_root else []
-    status = sweep(arguments, study, runs) if missing else 0
+    status = sweep(arguments(experiment, preset, seeds, data_root), study, runs) if missing else 0
     report.write_report(study)
     committed = Path("results") / experiment / preset
     print(report.closing_text(study, committed if committed.is_dir() else None))
     return 1 if status else 0
+
+
+def arguments(experiment: str, preset: str, seeds: str, data_root: str) -> list[str]:
+    """What to type after `degradation` for the study."""
+    fixed = [f"+experiment={experiment}", f"preset={preset}", *seed_axis(seeds)]
+    return [*fixed, f"data.root={quoted(data_root)}"] if data_root else fixed
 
 
 def seed_axis(seeds: str) -> list[str]:
@@ -144,19 +148,26 @@ def unfinished(runs: Plan) -> dict[str, Config]:
     return {run.plan.name: runs[run.plan.name] for run in states if not run.has_ended}
 
 
-def sweep(arguments: Sequence[str], study: Path, runs: Plan) -> int:
+def sweep(
+    arguments: Sequence[str],
+    study: Path,
+    runs: Plan,
+    at_each_look: Callable[[], object] = lambda: None,
+) -> int:
     """The Hydra multirun that anybody could have typed, watched; its exit status."""
-    if environment.select_device(HardwareConfig()).type == "cpu":
-        arguments = [*arguments, "hydra/launcher=pool"]
+    device = environment.select_device(HardwareConfig()).type
+    launcher = {"cpu": ["hydra/launcher=pool"], "cuda": ["hydra/launcher=fleet"]}.get(device, [])
     study.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(study / LOCK, timeout=0):
-            return _sweep_locked(arguments, study, runs)
+            return _sweep_locked([*arguments, *launcher], study, runs, at_each_look)
     except filelock.Timeout:
         raise ConfigError(f"{study}: another `make reproduce` is at work on this study") from None
 
 
-def _sweep_locked(arguments: Sequence[str], study: Path, runs: Plan) -> int:
+def _sweep_locked(
+    arguments: Sequence[str], study: Path, runs: Plan, at_each_look: Callable[[], object]
+) -> int:
     log, watched = study / "sweep.log", live.Sweep(study, planned(runs))
     print(f"$ degradation {shlex.join(arguments)} > {log}", flush=True)
     with log.open("w") as output:
@@ -164,8 +175,13 @@ def _sweep_locked(arguments: Sequence[str], study: Path, runs: Plan) -> int:
         process = subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
+
+        def is_running() -> bool:
+            at_each_look()
+            return process.poll() is None
+
         try:
-            live.watch(watched, lambda: process.poll() is None, Console())
+            live.watch(watched, is_running, Console())
         finally:
             _end(process)
     if process.returncode:
@@ -174,6 +190,17 @@ def _sweep_locked(arguments: Sequence[str], study: Path, runs: Plan) -> int:
         head = f"the sweep ended with status {process.returncode}; {log} says:"
         print(head, *told, sep="\n", file=sys.stderr)
     return process.returncode
+
+
+def obey_termination() -> None:
+    """So that a closed terminal ends a sweep as Ctrl-C does, and leaves no pool behind."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for sign in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(sign) is signal.SIG_DFL:  # not under nohup
+            signal.signal(sign, interrupt)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,96 @@
+"""Committed evidence: which runs `results/` lacks, and a sweep of these that publishes each as it
+ends, so that every stretch of a machine's time adds to it.
+"""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from degradation import config, records, reproduce
+from degradation.analysis.report import write_index, write_report
+from degradation.config import ConfigError
+from degradation.data.images import load_images
+
+RESULTS = Path("results")
+FILES = (records.CONFIG, records.METRICS, records.SUMMARY, records.ENVIRONMENT)
+
+
+def publish(source: Path, target: Path) -> tuple[list[str], list[str]]:
+    """Copies the records of ended runs from one study folder to another, without checkpoints.
+
+    The names of the runs that were copied, and of those whose record there is another and stays.
+    """
+    new, kept = [], []
+    for run_dir in records.run_dirs(source):
+        copy = target / "runs" / run_dir.name
+        if not records.read_summary(run_dir):
+            continue
+        if copy.exists():
+            same = all((run_dir / n).read_bytes() == (copy / n).read_bytes() for n in FILES)
+            kept += [] if same else [run_dir.name]
+            continue
+        _copy_whole(run_dir, copy, target / ".part")
+        new.append(run_dir.name)
+    return new, kept
+
+
+def _copy_whole(run_dir: Path, copy: Path, part: Path) -> None:
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    for name in FILES:
+        shutil.copyfile(run_dir / name, part / name)
+    copy.parent.mkdir(exist_ok=True)
+    part.rename(copy)
+
+
+def plan_of(experiment: str, preset: str, seeds: str) -> reproduce.Plan:
+    """The study's runs by name. Raises ConfigError, ClaimsError or Hydra's errors."""
+    if not preset:
+        raise ConfigError("preset: none given; accepted: quick, paper (PRESET=paper)")
+    return reproduce.made_plans(experiment, preset, reproduce.seed_axis(seeds))[preset]
+
+
+def missing(experiment: str, preset: str, seeds: str) -> Iterator[str]:
+    """What is not published yet, a line a run, and the command that goes on from there."""
+    plan = plan_of(experiment, preset, seeds)
+    study, target = config.study_dir(next(iter(plan.values()))), RESULTS / experiment / preset
+    published = {path.name for path in records.run_dirs(target)}
+    lacking = {name: run for name, run in plan.items() if name not in published}
+    yield f"{experiment}, preset {preset}: {len(plan)} runs, {len(lacking)} not in {target}"
+    for name, run in lacking.items():
+        yield f"  {name:<20} {_state(study / 'runs' / name, run.schedule.iterations)}"
+    if lacking:
+        chosen = f" SEEDS={','.join(seeds.replace(',', ' ').split())}" if seeds.strip() else ""
+        yield f"go on with: make evidence EXPERIMENT={experiment} PRESET={preset}{chosen}"
+
+
+def _state(run_dir: Path, iterations: int) -> str:
+    if records.read_summary(run_dir):
+        return "ended, not published (make publish)"
+    rows = records.read_rows(run_dir / records.METRICS)
+    return f"at {rows[-1]['iteration']:,} of {iterations:,}" if rows else "not begun"
+
+
+def complete(experiment: str, preset: str, seeds: str, data_root: str) -> int:
+    """Makes the runs that are missing, publishes each as it ends, redraws, and returns the exit
+    status. Raises what `cli.one_line` can put into a line.
+    """
+    plan = plan_of(experiment, preset, seeds)
+    study, target = config.study_dir(next(iter(plan.values()))), RESULTS / experiment / preset
+    for name in plan:
+        if (target / "runs" / name).is_dir() and not (study / "runs" / name).exists():
+            _copy_whole(target / "runs" / name, study / "runs" / name, study / ".part")
+    left = reproduce.unfinished(plan)
+    print(f"{experiment}, preset {preset}: {len(plan)} runs, {len(left)} to do, in {study}")
+    if left:
+        for name in {run.data.name for run in left.values()}:
+            load_images(name, data_root or None)  # better known now than once a run
+    status = 0
+    try:
+        if left:
+            arguments = reproduce.arguments(experiment, preset, seeds, data_root)
+            status = reproduce.sweep(arguments, study, plan, lambda: publish(study, target))
+    finally:
+        publish(study, target)
+    print(*write_report(target)[:1], write_index(RESULTS), sep="\n")
+    return 1 if status else 0

@@ -1,0 +1,114 @@
+"""`make missing` and `make evidence`: each run published as it ends, and picked up from there."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from tests.helpers import descendants, read_json, same_run, snapshot
+from tests.small_study import environment, make_checkout
+
+RUNS = ["plain-8-s0", "plain-8-s1", "residual-8-s0", "residual-8-s1"]
+STUDY = Path("small_shapes", "quick")
+RECORD = {"config.yaml", "metrics.jsonl", "summary.json", "environment.json"}
+
+
+def make(checkout: Path, target: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["make", target, "EXPERIMENT=small_shapes", *arguments],
+        cwd=checkout,
+        env=environment(checkout),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def published(checkout: Path) -> list[str]:
+    return sorted(path.name for path in (checkout / "results" / STUDY / "runs").glob("*"))
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout in which the whole study has been made in one go."""
+    checkout = make_checkout(tmp_path_factory.mktemp("complete"))
+    done = make(checkout, "evidence")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "4 runs, 4 to do" in done.stdout
+    return checkout
+
+
+def test_every_run_is_published_and_reported(complete: Path) -> None:
+    assert published(complete) == RUNS
+    for name in RUNS:
+        copy = snapshot(complete / "results" / STUDY / "runs" / name)
+        assert set(copy) == RECORD
+        assert copy.items() <= snapshot(complete / "outputs" / STUDY / "runs" / name).items()
+    verdict = read_json(complete / "results" / STUDY / "verdict.json")
+    assert verdict["seeds"] == {"plain-8": [0, 1], "residual-8": [0, 1]}
+    assert "small_shapes/quick" in (complete / "results" / "REPORT.md").read_text()
+    told = make(complete, "missing").stdout
+    assert told == "small_shapes, preset quick: 4 runs, 0 not in results/small_shapes/quick\n"
+
+
+def test_goes_on_from_what_is_published(complete: Path, tmp_path: Path) -> None:
+    """In a fresh checkout: the records are all there is, and they are left as they are."""
+    checkout = make_checkout(tmp_path)
+    for name in RUNS[1:3]:
+        source = complete / "results" / STUDY / "runs" / name
+        shutil.copytree(source, checkout / "results" / STUDY / "runs" / name)
+    before = snapshot(checkout / "results")
+    told = make(checkout, "missing", "SEEDS=0 1").stdout.splitlines()
+    assert told == [
+        "small_shapes, preset quick: 4 runs, 2 not in results/small_shapes/quick",
+        "  plain-8-s0           not begun",
+        "  residual-8-s1        not begun",
+        "go on with: make evidence EXPERIMENT=small_shapes PRESET=quick SEEDS=0,1",
+    ]
+    done = make(checkout, "evidence")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "4 runs, 2 to do" in done.stdout
+    assert published(checkout) == RUNS
+    assert before.items() <= snapshot(checkout / "results").items()
+    for name in (RUNS[0], RUNS[3]):
+        same_run(*(root / "outputs" / STUDY / "runs" / name for root in (checkout, complete)))
+
+
+def test_killed_in_the_middle_it_has_published_what_had_ended(tmp_path: Path) -> None:
+    checkout = make_checkout(tmp_path, iterations=400)
+    process = subprocess.Popen(
+        ["make", "evidence", "EXPERIMENT=small_shapes"],
+        cwd=checkout,
+        env=environment(checkout),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 240
+    while not published(checkout) and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    for pid in descendants(process.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait(timeout=60)
+    ended = published(checkout)
+    assert ended
+    before = snapshot(checkout / "results" / STUDY / "runs")
+    done = make(checkout, "evidence")
+    assert done.returncode == 0, done.stderr
+    assert published(checkout) == RUNS
+    assert before.items() <= snapshot(checkout / "results" / STUDY / "runs").items()
+
+
+def test_no_such_preset_or_study_is_one_line(tmp_path: Path) -> None:
+    checkout = make_checkout(tmp_path)
+    for target in ("missing", "evidence"):
+        done = make(checkout, target, "PRESET=paper")
+        assert done.returncode != 0
+        assert done.stderr.splitlines()[0].startswith("error: ")
+        assert "Traceback" not in done.stderr
+    assert not (checkout / "results").exists()
