@@ -1,18 +1,21 @@
-"""Measures speed and memory and writes results/bench/cpu.json; `make bench`."""
+"""Measures speed and memory and writes results/bench/{cpu,gpu}.json; `make bench`."""
 
 import argparse
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from degradation import cli, environment
-from degradation.benchmark import results, startup, study, throughput
+from degradation.benchmark import gpu, results, startup, study, throughput
 from degradation.benchmark.results import Part
+from degradation.config import HardwareConfig
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-OUTPUT = CHECKOUT / "results" / "bench" / "cpu.json"
+CPU = ["steps", "start", "study"]
+GPU = ["gpu20", "gpu56", "gpu110", "gpu_seed"]
 
 
 def bench(names: list[str], root: str | None) -> None:
@@ -20,20 +23,25 @@ def bench(names: list[str], root: str | None) -> None:
         "steps": lambda: throughput.measure(root),
         "start": lambda: startup.measure(root),
         "study": lambda: study.measure(root, CHECKOUT),
+        "gpu_seed": lambda: gpu.measure_seed(root),
+        **{f"gpu{depth}": partial(gpu.measure, depth, root) for depth in gpu.SOLO_MS},
     }
     for name in names:
-        described = environment.describe(torch.device("cpu"), [])
+        device = environment.select_device(HardwareConfig("cuda" if name in GPU else "cpu"))
+        described = environment.describe(device, [])
         described["command"] = f"python scripts/bench.py {name}"
         part = {"environment": described} | parts[name]()
-        results.keep(OUTPUT, name, part)
+        output = CHECKOUT / "results" / "bench" / ("gpu.json" if name in GPU else "cpu.json")
+        results.keep(output, name, part)
         print("\n".join([f"{name}:", *results.lines(part)]), flush=True)
-    print(f"written to {OUTPUT.relative_to(CHECKOUT)}")
+        print(f"written to {output.relative_to(CHECKOUT)}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    choices = ["steps", "start", "study"]
-    parser.add_argument("parts", nargs="*", default=choices, help=f"of {', '.join(choices)}")
+    here = GPU if torch.cuda.is_available() else CPU
+    choices = [*CPU, *GPU]
+    parser.add_argument("parts", nargs="*", default=here, help=f"of {', '.join(choices)}")
     parser.add_argument("--data-root", default="", help="folder that holds cifar-10-batches-py/")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(choices):

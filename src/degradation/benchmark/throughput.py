@@ -37,9 +37,7 @@ def measure(root: str | None) -> Part:
 
     root: the folder that holds cifar-10-batches-py/; None for the cache folder. Raises DataError.
     """
-    folder = Path(root) if root else cache_folder()
-    if not (folder / BATCHES).is_dir():
-        raise DataError(f"{folder}: no {BATCHES}/, which the usual script reads; name its folder")
+    folder = batches_folder(root)
     data = prepare(load_images("cifar10", root), paper(20, "fp32").data, torch.device("cpu"))
     part: Part = {}
     for depth, turns in TURNS.items():
@@ -47,6 +45,14 @@ def measure(root: str | None) -> Part:
         runs |= {precision: own_run(paper(depth, precision), data) for precision in precisions()}
         part |= numbers(depth, in_turn(runs, turns, ROUNDS))
     return part
+
+
+def batches_folder(root: str | None) -> Path:
+    """Where the usual script finds CIFAR-10. Raises DataError."""
+    folder = Path(root) if root else cache_folder()
+    if not (folder / BATCHES).is_dir():
+        raise DataError(f"{folder}: no {BATCHES}/, which the usual script reads; name its folder")
+    return folder
 
 
 def numbers(depth: int, images_per_s: Mapping[str, list[float]]) -> Part:
@@ -68,10 +74,10 @@ def has_bf16() -> bool:
     return cpuinfo.exists() and "bf16" in cpuinfo.read_text()
 
 
-def paper(depth: int, precision: str) -> Config:
+def paper(depth: int, precision: str, every: int = EVERY) -> Config:
     """The paper's protocol, a line of the record every few steps and no evaluation."""
     overrides = ["preset=paper", f"model.depth={depth}", f"trainer.precision={precision}"]
-    overrides += [f"trainer.batch_size={BATCH_SIZE}", f"trainer.record_every={EVERY}"]
+    overrides += [f"trainer.batch_size={BATCH_SIZE}", f"trainer.record_every={every}"]
     overrides += ["trainer.eval_every=0", "trainer.full_eval_every=0", "trainer.checkpoint_every=0"]
     with hydra.initialize_config_dir(str(cli.conf_dir()), version_base="1.3"):
         return config.from_dict(hydra.compose("config", overrides))
@@ -80,18 +86,22 @@ def paper(depth: int, precision: str) -> Config:
 def own_run(cfg: Config, data: Data) -> Iterator[Any]:
     """The project's loop, as `train.run` sets it up; yields after EVERY steps."""
     torch.manual_seed(cfg.seed)
-    return train(fresh_state(cfg, data.mean.device), data, cfg)
+    return (row for row in train(fresh_state(cfg, data.mean.device), data, cfg) if row)
 
 
-def usual_run(depth: int, data: Iterator[Any]) -> Iterator[Any]:
+def usual_run(
+    depth: int, data: Iterator[Any], every: int = EVERY, device: str = "cpu"
+) -> Iterator[Any]:
     """The same net in PyTorch's default memory format."""
     cfg = paper(depth, "fp32")
     torch.manual_seed(cfg.seed)
-    return usual.train(build_model(cfg.model), data, EVERY)
+    return usual.train(build_model(cfg.model).to(device), data, every)
 
 
-def in_turn(runs: Mapping[str, Iterator[Any]], turns: int, rounds: int) -> dict[str, list[float]]:
-    """Images a second of each run in each round; an untimed round first."""
+def in_turn(
+    runs: Mapping[str, Iterator[Any]], turns: int, rounds: int, images: int = EVERY * BATCH_SIZE
+) -> dict[str, list[float]]:
+    """Images a second of each run in each round; an untimed round first. images: of one turn."""
     images_per_s: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds + 1):
         for name, run in runs.items():
@@ -101,7 +111,7 @@ def in_turn(runs: Mapping[str, Iterator[Any]], turns: int, rounds: int) -> dict[
                 next(run)
             seconds = time.perf_counter() - start
             if number:
-                images_per_s[name].append(turns * EVERY * BATCH_SIZE / seconds)
+                images_per_s[name].append(turns * images / seconds)
             if name == "usual":
                 time.sleep(REFILL_S)
     return images_per_s

@@ -34,13 +34,14 @@ def batches(root: Path, batch_size: int, workers: int = WORKERS) -> Iterator[tup
 
 def train(model: nn.Module, data: Iterator[tuple[Tensor, Tensor]], every: int) -> Iterator[float]:
     """Takes `every` steps and yields their mean loss, again and again; `.item()` twice a step."""
+    device = next(model.parameters()).device
     criterion = nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     model.train()
     while True:
         running_loss, correct = 0.0, 0
         for _ in range(every):
-            inputs, targets = next(data)
+            inputs, targets = (tensor.to(device) for tensor in next(data))
             optimizer.zero_grad()
             outputs = model(inputs)
             loss = criterion(outputs, targets)
