@@ -1,11 +1,29 @@
 """What only a CUDA machine can show; `make test-gpu`."""
 
+import itertools
 import math
 from pathlib import Path
 
 import pytest
 import torch
-from tests.helpers import TINY, call, lines_of, only_run, weights
+from tests.helpers import (
+    TINY,
+    call,
+    lines_of,
+    make_config,
+    noise_images,
+    only_run,
+    same_run,
+    weights,
+    without_times,
+)
+
+from degradation import checkpoint, environment
+from degradation.config import Config
+from degradation.data.batches import Data, prepare, train_batches
+from degradation.loop import State, train
+from degradation.step import CapturedStep, EagerStep, build_step
+from degradation.train import fresh_state, load_data
 
 pytestmark = [
     pytest.mark.gpu,
@@ -34,3 +52,107 @@ def test_first_steps_are_those_of_the_cpu(tmp_path: Path) -> None:
     cpu, cuda = weights(runs["cpu"]), weights(runs["cuda"])
     assert cpu.keys() == cuda.keys()
     torch.testing.assert_close(cuda["stem.0.weight"], cpu["stem.0.weight"], rtol=0.05, atol=0.01)
+
+
+# captured against eager
+
+
+CUDA = torch.device("cuda")
+PRECISIONS = ("fp32", "tf32", "bf16")
+
+
+def paper(depth: int, precision: str) -> Config:
+    return make_config(f"model.depth={depth}", f"trainer.precision={precision}", preset="paper")
+
+
+def begun(cfg: Config, capture: bool) -> tuple[State, EagerStep]:
+    environment.set_up(0, cfg.hardware, cfg.trainer)
+    state = fresh_state(cfg, CUDA)
+    state.model.train()
+    return state, build_step(state.model, state.optimizer, cfg.trainer.precision, capture)
+
+
+def data_for(cfg: Config) -> Data:
+    return prepare(noise_images(train=1024), cfg.data, CUDA)
+
+
+def everything(state: State) -> dict[str, torch.Tensor]:
+    momentum = [s["momentum_buffer"] for s in state.optimizer.state_dict()["state"].values()]
+    return state.model.state_dict() | {f"momentum.{i}": m for i, m in enumerate(momentum)}
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("depth", [20, 56])
+def test_captured_step_is_the_eager_step(depth: int, precision: str) -> None:
+    """Step for step, and bit for bit: with fixed algorithms both run the same kernels. The rate
+    changes on the way, which a frozen one would not follow.
+    """
+    cfg = paper(depth, precision)
+    data = data_for(cfg)
+    (eager_state, eager), (captured_state, captured) = (begun(cfg, c) for c in (False, True))
+    assert type(eager) is EagerStep
+    assert type(captured) is CapturedStep
+    rates = [0.1] * 4 + [0.01] * 4
+    batches = train_batches(data, seed=0, first=0, last=8, batch_size=128)
+    for lr, batch in zip(rates, batches, strict=True):
+        eager(*batch, lr)
+        captured(*batch, lr)
+        assert captured.read() == eager.read()
+    ours, theirs = everything(captured_state), everything(eager_state)
+    assert ours.keys() == theirs.keys()
+    for key, value in theirs.items():
+        assert torch.equal(ours[key], value), key
+
+
+def test_capture_leaves_no_trace_of_its_own_steps() -> None:
+    cfg = paper(20, "tf32")
+    state, step = begun(cfg, capture=True)
+    before = {key: value.clone() for key, value in state.model.state_dict().items()}
+    images, labels = next(train_batches(data_for(cfg), 0, 0, 1, 128))
+    step(images, labels, 0.0)  # a rate of 0: only the statistics move, and by one step
+    for key, value in state.model.state_dict().items():
+        if key.endswith("num_batches_tracked"):
+            assert value == 1, key
+        elif "running" not in key:
+            assert torch.equal(value, before[key]), key
+    loss, _ = step.read()
+    assert loss == pytest.approx(math.log(10), rel=0.5)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_run_with_and_without_capture_is_one_run(tmp_path: Path, precision: str) -> None:
+    for capture in ("true", "false"):
+        extra = (f"hardware.capture={capture}", f"trainer.precision={precision}")
+        assert call(*RUN, "hardware.device=cuda", *extra, f"output_root={tmp_path / capture}") == 0
+    same_run(only_run(tmp_path / "true"), only_run(tmp_path / "false"))
+
+
+def test_captured_run_continues_where_it_was(tmp_path: Path) -> None:
+    """From a checkpoint, with a capture anew on top of it."""
+    cfg = make_config(*TINY, "data.name=shapes")
+    data, path = load_data(cfg.data, CUDA), tmp_path / checkpoint.CHECKPOINT
+    whole, first, second = (begun(cfg, capture=False)[0] for _ in range(3))
+    rows = [row for row in train(whole, data, cfg) if row]
+    list(itertools.islice(train(first, data, cfg), 4))  # 10 steps: an empty row before each row
+    assert first.iteration == 10
+    checkpoint.save(path, first.model, first.optimizer, first.iteration, "a hash")
+    second.iteration = checkpoint.load(path, second.model, second.optimizer, "a hash")
+    rest = [row for row in train(second, data, cfg) if row]
+    assert without_times(rest) == without_times(rows[2:])
+    ours, theirs = everything(second), everything(whole)
+    assert all(torch.equal(ours[key], value) for key, value in theirs.items())
+
+
+# the fleet
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_fleet_leaves_the_records_of_its_runs_alone(tmp_path: Path, precision: str) -> None:
+    axes = ("model.kind=plain,residual", "model.depth=8,20", "seed=0,1")
+    sweep = ("-m", *RUN, *axes, f"trainer.precision={precision}")
+    assert call(*sweep, f"output_root={tmp_path / 'alone'}") == 0
+    assert call(*sweep, "hydra/launcher=fleet", f"output_root={tmp_path / 'fleet'}") == 0
+    alone = sorted((tmp_path / "alone/adhoc/quick/runs").iterdir())
+    assert len(alone) == 8
+    for run_dir in alone:
+        same_run(tmp_path / "fleet/adhoc/quick/runs" / run_dir.name, run_dir)

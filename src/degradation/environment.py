@@ -1,5 +1,6 @@
 """The machine a run is made on: seed, device, versions, git state."""
 
+import json
 import os
 import platform
 import shlex
@@ -14,6 +15,7 @@ import torch
 from degradation.config import Config, ConfigError, HardwareConfig, TrainerConfig
 
 PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "wandb")
+COMMIT = Path(__file__).parents[2] / "offline" / "commit.json"
 CODE = (":/", ":(top,exclude)results")
 """What can make a commit's run another one; the results that runs leave behind cannot."""
 
@@ -80,15 +82,34 @@ def describe(device: torch.device, overrides: list[str]) -> dict[str, Any]:
     """For environment.json. Names no user, host, folder or environment variable."""
     return {
         "command": command(overrides),
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": bool(_git("status", "--porcelain", "--untracked-files=no", "--", *CODE)),
+        **code_state(),
         "python": platform.python_version(),
-        "packages": {name: metadata.version(name) for name in PACKAGES},
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
         "platform": f"{platform.system()} {platform.machine()}",
         "device": device_name(device),
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
     }
+
+
+def _version(package: str) -> str | None:
+    """None where it is not installed: a machine that only trains can do without some."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def code_state() -> dict[str, Any]:
+    """The checkout's commit, and whether its code differs from it. In a copy without `.git` they
+    are those of the checkout it was made of, if `make bundle` left word of them.
+    """
+    commit = _git("rev-parse", "HEAD")
+    if commit is None and COMMIT.exists():
+        state: dict[str, Any] = json.loads(COMMIT.read_text())
+        return state
+    changes = _git("status", "--porcelain", "--untracked-files=no", "--", *CODE)
+    return {"git_commit": commit, "git_dirty": bool(changes)}
 
 
 def device_name(device: torch.device) -> str:

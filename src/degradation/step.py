@@ -83,16 +83,20 @@ class CapturedStep(EagerStep):
         """
         self._make_momentum()
         kept = [tensor.clone() for tensor in self._moved()]
-        here, aside = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        aside.wait_stream(here)
-        with torch.cuda.stream(aside):
+        here = torch.cuda.current_stream()
+        # cuBLAS has one workspace a stream, whose address the graph keeps: captured on a stream
+        # that runs share, their graphs would write to the same one at once
+        is_default = here == torch.cuda.default_stream()  # which cannot be captured
+        stream = torch.cuda.Stream() if is_default else here  # type: ignore[no-untyped-call]
+        stream.wait_stream(here)
+        with torch.cuda.stream(stream):
             for _ in range(WARM_UP_STEPS):
                 super()._update(self._images_in, self._labels_in)
-        here.wait_stream(aside)
+        here.wait_stream(stream)
         self.optimizer.zero_grad(set_to_none=True)  # so that the graph's own memory holds them
         graph = torch.cuda.CUDAGraph()
-        # other threads (W&B's, another run's) may use CUDA meanwhile
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        # other threads, such as W&B's, may use CUDA meanwhile
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
             super()._update(self._images_in, self._labels_in)
         with torch.no_grad():
             for tensor, value in zip(self._moved(), kept, strict=True):
@@ -103,9 +107,9 @@ class CapturedStep(EagerStep):
         """Zeros, from which the first step makes what it otherwise starts with: its gradients."""
         for group in self.optimizer.param_groups:
             for parameter in group["params"]:
-                state = self.optimizer.state[parameter]
-                if group["momentum"] and state.get("momentum_buffer") is None:
-                    state["momentum_buffer"] = torch.zeros_like(parameter)
+                if group["momentum"]:
+                    zeros = torch.zeros_like(parameter)
+                    self.optimizer.state[parameter].setdefault("momentum_buffer", zeros)
 
     def _moved(self) -> list[Tensor]:
         """What a step writes to."""
