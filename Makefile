@@ -76,8 +76,8 @@ dashboard: setup ## the curves in the terminal, from the W&B files of a study
 bundle: setup ## wheels for a GPU machine without a network, into offline/
 	@$(BIN)/python scripts/bundle.py
 
-reference: setup ## write the README's configuration reference
-	@$(BIN)/python scripts/config_reference.py
+reference: setup ## write the README's tables
+	@$(BIN)/python scripts/reference.py
 
 lock: ## resolve requirements.lock anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \

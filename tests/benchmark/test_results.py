@@ -55,5 +55,5 @@ def test_a_missed_target_is_shown_as_plainly_as_a_met_one() -> None:
     }
     met, missed = lines(part)
     assert met.startswith("quick ")
-    assert met.endswith("; at most 8: met")
-    assert missed.endswith("; at most 8: MISSED")
+    assert met.endswith("; at most 8; met")
+    assert missed.endswith("; at most 8; MISSED")

@@ -45,13 +45,28 @@ def keep(path: Path, name: str, part: Part) -> None:
     write_json(path, parts | {name: part})
 
 
-def lines(part: Mapping[str, Any]) -> Iterator[str]:
-    """One for each number, to be read by people."""
+def rows(part: Mapping[str, Any]) -> Iterator[list[str]]:
+    """One for each number, to be read by people: name, median, range, target, whether it is met."""
     for name, number in part.items():
         if "median" not in number:
             continue
-        shown = f"{name:<36} {number['median']:>9.2f} {number['unit']:<9}"
-        shown += f" {number['min']:.2f} to {number['max']:.2f}, n = {number['n']}"
-        if "target" in number:
-            shown += f"; {number['target']}: {'met' if number['met'] else 'MISSED'}"
-        yield shown
+        median = f"{number['median']:.2f} {number['unit']}"
+        span = f"{number['min']:.2f} to {number['max']:.2f}, n = {number['n']}"
+        met = {None: "", True: "met", False: "MISSED"}[number.get("met")]
+        yield [name, median, span, number.get("target", ""), met]
+
+
+def lines(part: Mapping[str, Any]) -> Iterator[str]:
+    """The same for a terminal."""
+    for name, median, *rest in rows(part):
+        yield f"{name:<36} {median:>19}   {'; '.join(filter(None, rest))}"
+
+
+def machine(name: str, environment: Mapping[str, Any]) -> str:
+    """Where and with what a part was measured, in a line of Markdown."""
+    packages, cores = environment["packages"], environment["cores"]
+    dirty = " with changes" if environment["git_dirty"] else ""
+    return (
+        f"- `{name}`: {environment['device']}, {cores} cores, PyTorch {packages['torch']}, commit "
+        f"{str(environment['git_commit'])[:7]}{dirty}"
+    )

@@ -1,15 +1,19 @@
-"""Write the README's configuration reference from the schema and the presets (`make reference`)."""
+"""Write the README's tables: the configuration reference from the schema and the presets, the
+speed from results/bench/ (`make reference`).
+"""
 
 import ast
 import inspect
+import json
 from pathlib import Path
 
 import hydra
 
 from degradation import cli, config, identity
+from degradation.benchmark import results
 
-README = Path(__file__).parents[1] / "README.md"
-START, END = "<!-- reference -->\n", "<!-- /reference -->\n"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
 
 
 def meanings() -> dict[str, str]:
@@ -38,7 +42,7 @@ def meanings() -> dict[str, str]:
     return below("Config", "")
 
 
-def table() -> str:
+def configuration() -> str:
     """Markdown: key, value in each preset, meaning."""
     with hydra.initialize_config_dir(str(cli.conf_dir()), version_base="1.3"):
         presets = [hydra.compose("config", [f"preset={name}"]) for name in ("quick", "paper")]
@@ -50,10 +54,25 @@ def table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def with_reference(readme: str) -> str:
-    head, _, rest = readme.partition(START)
-    return head + START + table() + END + rest.partition(END)[2]
+def speed() -> str:
+    """Markdown: what was measured, median and range, target; machine and commit below."""
+    lines = ["| | median | range | target | |", "|---|---|---|---|---|"]
+    machines = []
+    for path in sorted((ROOT / "results" / "bench").glob("*.json")):
+        for name, part in json.loads(path.read_text()).items():
+            machines.append(results.machine(name, part["environment"]))
+            lines += [f"| {' | '.join(row)} |" for row in results.rows(part)]
+    return "\n".join([*lines, "", *machines]) + "\n"
+
+
+def with_tables(readme: str) -> str:
+    """Between `<!-- name -->` and `<!-- /name -->` for each table."""
+    for table in (configuration, speed):
+        start, end = (f"<!-- {slash}{table.__name__} -->\n" for slash in ("", "/"))
+        head, _, rest = readme.partition(start)
+        readme = head + start + table() + end + rest.partition(end)[2]
+    return readme
 
 
 if __name__ == "__main__":
-    README.write_text(with_reference(README.read_text()))
+    README.write_text(with_tables(README.read_text()))
