@@ -1,5 +1,6 @@
 """Timing and weighing real processes; what they cost is not tested, only that it is theirs."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -25,9 +26,15 @@ print([name for name in ("torch._dynamo", "torchvision", "wandb") if name in sys
 """
 
 
-def test_a_command_is_timed_to_its_first_line_and_then_ended() -> None:
+@pytest.mark.parametrize("handler", [signal.SIG_DFL, signal.SIG_IGN])
+def test_a_command_is_timed_to_its_first_line_and_then_ended(handler: signal.Handlers) -> None:
+    """Also where Ctrl-C is ignored, as in what a shell has started in its background."""
+    before = signal.signal(signal.SIGINT, handler)
     endless = "import time; print('step', flush=True); time.sleep(3600)"
-    assert 0 < startup.first_line_s([sys.executable, "-c", endless]) < 3600
+    try:
+        assert 0 < startup.first_line_s([sys.executable, "-c", endless]) < 3600
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_command_without_a_line_fails_with_its_message() -> None:

@@ -52,6 +52,11 @@ def run_command(tracking: str) -> list[str]:
     return [sys.executable, "-m", "degradation", *arguments]
 
 
+def obey_interrupts() -> None:
+    """What a shell starts in its background ignores them, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def first_line_s(command: Sequence[str]) -> float:
     """Seconds from the start of a command to its first line; the command is then interrupted.
 
@@ -60,7 +65,12 @@ def first_line_s(command: Sequence[str]) -> float:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         start = time.perf_counter()
         with subprocess.Popen(
-            command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=obey_interrupts,  # noqa: PLW1509
         ) as process:
             assert process.stdout is not None
             line = process.stdout.readline()
