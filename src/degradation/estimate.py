@@ -22,8 +22,8 @@ TEST_IMAGES = {"full": 10_000, "val": 5_000}
 
 
 def workers(device: torch.device) -> int:
-    """Runs side by side: a GPU takes one after the other; the process pool has one a core, and two
-    that share a physical core get on like one.
+    """Runs side by side: the process pool has one a core, and two that share a physical core get on
+    like one. A GPU's fleet counts as one after the other, which errs on the long side.
     """
     return int(joblib.cpu_count(only_physical_cores=True)) if device.type == "cpu" else 1
 

@@ -6,7 +6,9 @@ from typing import Any
 import matplotlib as mpl
 
 LINES = {"training": (0, (4, 1.6)), "test": "solid"}
-MARKERS = {18: "o", 20: "o", 32: "s", 34: "s", 44: "^", 56: "D", 110: "v", 1202: "P"}
+MARKERS = {
+    8: "<", 14: ">", 18: "o", 20: "o", 32: "s", 34: "s", 44: "^", 56: "D", 110: "v", 1202: "P",
+}  # fmt: skip
 # Colours: Okabe and Ito (2008), told apart with any colour vision.
 KIND_STYLE = {"plain": ("#D55E00", "s"), "residual": ("#0072B2", "o")}
 STYLE: dict[Any, Any] = {
@@ -29,7 +31,12 @@ STYLE: dict[Any, Any] = {
 
 
 def colour(depth: int) -> tuple[float, float, float, float]:
-    """From dark at 18 layers to light green at 110, even steps for even factors in depth."""
+    """From dark at 18 layers to light green at 110, even steps for even factors in depth; grey for
+    nets too shallow to degrade.
+    """
+    if depth < 18:
+        grey = 0.72 - 0.025 * depth
+        return grey, grey, grey, 1.0
     share = math.log(depth / 18) / math.log(110 / 18)
     red, green, blue, alpha = mpl.colormaps["viridis"](0.82 * min(max(share, 0.0), 1.1))
     return red, green, blue, alpha
