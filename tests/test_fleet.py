@@ -24,6 +24,7 @@ from tests.helpers import (
 from tests.test_tracking import read_wandb
 
 from degradation import fleet
+from degradation.benchmark import startup
 from degradation.config import ConfigError, DataConfig
 from degradation.data.batches import Data
 
@@ -191,10 +192,13 @@ def test_a_damaged_run_does_not_take_the_others_with_it(
     assert sorted(statuses.values()) == ["diverged", "diverged", "finished"]
 
 
-def test_killed_fleet_continues_as_if_it_had_not_been(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("sign", "status"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_stopped_fleet_continues_as_if_it_had_not_been(
+    tmp_path: Path, sign: signal.Signals, status: int
+) -> None:
     long = ("schedule.iterations=300", "schedule.milestones=[200]", "trainer.checkpoint_every=20")
     arguments = ["-m", *RUN, *long, *AXES, FLEET, "tracking=off"]
-    process = start(arguments, tmp_path)
+    process = start(arguments, tmp_path, preexec_fn=startup.obey_interrupts)
     runs = tmp_path / "outputs/adhoc/quick/runs"
 
     def reached() -> list[int]:
@@ -203,8 +207,10 @@ def test_killed_fleet_continues_as_if_it_had_not_been(tmp_path: Path) -> None:
 
     while not (len(reached()) == 4 and min(reached()) >= 60):
         assert process.poll() is None, process.communicate()
-    process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.send_signal(sign)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert err == ("interrupted; the same command continues\n" if status == 130 else "")
     assert max(reached()) < 300
     assert not list(runs.glob("*/summary.json"))
     assert call(*arguments, f"output_root={tmp_path / 'outputs'}") == 0

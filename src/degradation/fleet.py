@@ -39,7 +39,7 @@ def drive(jobs: Sequence[Job], side_by_side: int = 0) -> list[int]:
                 active[number] = _Run(job)
             for number, run in list(active.items()):
                 statuses[number] = run.take_turn()
-                if statuses[number] == cli.INTERRUPTED:
+                if run.is_interrupted:  # and so are all
                     raise KeyboardInterrupt
                 if run.has_ended:
                     del active[number]
@@ -53,7 +53,7 @@ class _Run:
     """A run and its stream, on which all of its work has its order."""
 
     def __init__(self, job: Job):
-        self._turns, self.has_ended = job(), False
+        self._turns, self.has_ended, self.is_interrupted = job(), False, False
         self._stream = torch.cuda.Stream() if torch.cuda.is_available() else None  # type: ignore[no-untyped-call]
 
     def take_turn(self) -> int:
@@ -66,8 +66,11 @@ class _Run:
         return status
 
     def _advance(self) -> None:
-        with self._on_stream():
-            self.has_ended = next(self._turns, True) is True
+        try:
+            with self._on_stream():
+                self.has_ended = next(self._turns, True) is True
+        except KeyboardInterrupt:  # has its line from whoever called the driver
+            self.is_interrupted = True
 
     def close(self) -> None:
         with self._on_stream():
