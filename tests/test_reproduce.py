@@ -229,7 +229,10 @@ def test_seeds_refused(text: str) -> None:
         reproduce.seed_axis(text)
 
 
-@given(st.text(st.characters(blacklist_categories=["C"], blacklist_characters="$"), min_size=1))
+ANY = st.text(st.characters(blacklist_categories=["C"], blacklist_characters="$"), min_size=1)
+
+
+@given(ANY | st.from_regex(r"/[a-zA-Z0-9_./-]+", fullmatch=True))
 def test_any_folder_passes_through_hydra(folder: str) -> None:
     override = f"data.root={reproduce.quoted(folder)}"
     (parsed,) = OverridesParser.create().parse_overrides([override])

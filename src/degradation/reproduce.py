@@ -66,7 +66,11 @@ def seed_axis(seeds: str) -> list[str]:
 
 
 def quoted(text: str) -> str:
-    """For Hydra, to which a comma, a blank or an equals sign means something."""
+    """For Hydra, to which a comma, a blank or an equals sign means something; so that the command
+    shown can be read, only where there may be one.
+    """
+    if re.fullmatch(r"/[A-Za-z0-9_./-]+", text):
+        return text
     return str(QuotedString(text, Quote.single).with_quotes())
 
 
