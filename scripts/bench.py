@@ -15,7 +15,7 @@ from degradation.config import HardwareConfig
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 CPU = ["steps", "start", "study"]
-GPU = ["gpu20", "gpu56", "gpu110", "gpu_seed"]
+GPU = ["gpu_seed", "gpu20", "gpu56", "gpu110"]
 
 
 def bench(names: list[str], root: str | None) -> None:

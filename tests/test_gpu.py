@@ -156,3 +156,19 @@ def test_fleet_leaves_the_records_of_its_runs_alone(tmp_path: Path, precision: s
     assert len(alone) == 8
     for run_dir in alone:
         same_run(tmp_path / "fleet/adhoc/quick/runs" / run_dir.name, run_dir)
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_nets_of_full_size_do_not_get_into_each_others_way(tmp_path: Path, precision: str) -> None:
+    """Large enough that the runs' kernels are on the GPU at the same time."""
+    length = ("schedule.iterations=60", "schedule.milestones=[40]", "trainer.record_every=20")
+    looks = tuple(f"trainer.{key}_every=0" for key in ("eval", "full_eval", "checkpoint"))
+    run = ("preset=paper", "data=shapes", "tracking=off", *length, *looks)
+    axes = ("model.kind=plain,residual", "model.depth=56", "seed=0,1,2")
+    sweep = ("-m", *run, *axes, f"trainer.precision={precision}")
+    assert call(*sweep, f"output_root={tmp_path / 'alone'}") == 0
+    assert call(*sweep, "hydra/launcher=fleet", f"output_root={tmp_path / 'fleet'}") == 0
+    alone = sorted((tmp_path / "alone/adhoc/paper/runs").iterdir())
+    assert len(alone) == 6
+    for run_dir in alone:
+        same_run(tmp_path / "fleet/adhoc/paper/runs" / run_dir.name, run_dir)

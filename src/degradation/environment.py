@@ -21,7 +21,10 @@ CODE = (":/", ":(top,exclude)results")
 
 
 def select_device(cfg: HardwareConfig) -> torch.device:
-    """Raises ConfigError for a device this machine does not have."""
+    """The device, which becomes the current one: streams and graphs are made there.
+
+    Raises ConfigError for a device this machine does not have.
+    """
     name = cfg.device
     if name == "auto":
         name = (
@@ -38,6 +41,8 @@ def select_device(cfg: HardwareConfig) -> torch.device:
         raise ConfigError(
             f"hardware.device: {name!r} is not on this machine; accepted: {_devices()}"
         ) from None
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     return device
 
 

@@ -19,6 +19,7 @@ class EagerStep:
         self._loss = torch.zeros((), device=device)
         self._wrong = torch.zeros((), dtype=torch.int64, device=device)
         self._images = self._steps = 0
+        self._rate = 0.0
         # a captured step would go on with the number it was captured with; eager and captured round
         # the rate alike only if both have it in the same form
         self._lr = torch.zeros((), device=device) if device.type == "cuda" else None
@@ -34,11 +35,12 @@ class EagerStep:
         self._steps += 1
 
     def _set_rate(self, lr: float) -> None:
-        if self._lr is not None:
+        if self._lr is None:
+            for group in self.optimizer.param_groups:
+                group["lr"] = lr
+        elif lr != self._rate:
             self._lr.fill_(lr)
-            return
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            self._rate = lr
 
     def _update(self, images: Tensor, labels: Tensor) -> None:
         with autocast(images.device, self.precision):

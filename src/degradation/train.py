@@ -108,6 +108,8 @@ def _locked(cfg: Config, run_dir: Path, overrides: list[str], load: Loader) -> T
                         checkpoint.save(
                             path, state.model, state.optimizer, state.iteration, config_hash
                         )
+                    if device.type == "cuda":
+                        continue  # the others' turn comes once the GPU has the next steps
                 yield
                 environment.set_arithmetic(cfg.trainer)  # a run beside this one may have another
             summary = summarise(cfg, run_dir.name, writer.rows, count_parameters(state.model))
