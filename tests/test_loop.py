@@ -105,11 +105,11 @@ def test_evaluations_are_of_what_they_say(data: Data) -> None:
 def test_looking_does_not_change_what_is_looked_at(data: Data) -> None:
     """More evaluations, rows and a probe: the same weights in the end."""
 
-    def probe(model: nn.Module, iteration: int) -> Row:
+    def probe(model: nn.Module) -> Row:
         return {"probe/weight": sum(p.abs().sum().item() for p in model.parameters())}
 
     states = [fresh_state(tiny_config()) for _ in range(2)]
-    often = tiny_config("trainer.record_every=1", "trainer.eval_every=1")
+    often = tiny_config("trainer.record_every=1", "trainer.eval_every=1", "trainer.probe_every=1")
     rows = list(train(states[0], data, often, probes=[probe]))
     list(train(states[1], data, tiny_config("trainer.eval_every=0")))
     assert all("probe/weight" in row for row in rows)

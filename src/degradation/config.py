@@ -21,6 +21,7 @@ from degradation import identity
 KINDS = ("plain", "residual")
 DATA_SETS = ("cifar10", "shapes")
 PRECISIONS = ("fp32", "tf32", "bf16")
+PROBES = ("gradients", "responses")
 TRACKING_MODES = ("auto", "offline", "online", "off")
 
 
@@ -53,7 +54,7 @@ class ModelConfig:
     2016).
     """
     init: str = MISSING
-    """He-normal initialisation of the convs: `fan_out` or `fan_in`."""
+    """Of the convs: He-normal by `fan_out` or `fan_in`; `xavier`: Glorot-normal, the older way."""
 
 
 @dataclass
@@ -143,6 +144,11 @@ class TrainerConfig:
     deterministic: bool = MISSING
     """Fixed cuDNN algorithms: on one GPU the same numbers again, whatever runs beside; false: the
     fastest that cuDNN finds by trying.
+    """
+    probes: list[str] = field(default_factory=list)
+    """Measurements for the record, as `probe/...`: `gradients`, `responses`."""
+    probe_every: int = MISSING
+    """Iterations between two of them, besides before the first step and at the end; 0: only these.
     """
 
 
@@ -248,7 +254,7 @@ def check(cfg: Config) -> None:
         "model.shortcut": ("A", "B", "C"),
         "model.activation": ("relu", "prelu"),
         "model.order": ("post", "pre"),
-        "model.init": ("fan_out", "fan_in"),
+        "model.init": ("fan_out", "fan_in", "xavier"),
         "data.name": DATA_SETS,
         "data.split": ("full", "val"),
         "data.pixels": (32, 16, 8),
@@ -267,6 +273,7 @@ def check(cfg: Config) -> None:
         **dict.fromkeys(
             ("schedule.warmup_min_depth", "trainer.eval_every", "trainer.full_eval_every"), 0
         ),
+        **dict.fromkeys(("trainer.probe_every",), 0),
         **dict.fromkeys(
             ("trainer.checkpoint_every", "trainer.curve_test_images", "hardware.threads", "seed"), 0
         ),
@@ -315,7 +322,10 @@ def _check_relations(cfg: Config) -> None:
         batch,
         "at most the training images",
     )
-    for key in ("eval_every", "full_eval_every", "checkpoint_every"):
+    for probe in cfg.trainer.probes:
+        _require(probe in PROBES, "trainer.probes", probe, ", ".join(PROBES))
+    intervals = ["eval_every", "full_eval_every", "checkpoint_every"]
+    for key in [*intervals, *(["probe_every"] if cfg.trainer.probes else [])]:
         value, record = getattr(cfg.trainer, key), cfg.trainer.record_every
         _require(
             value % record == 0,

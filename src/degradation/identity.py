@@ -12,6 +12,8 @@ NOT_IDENTITY = (
     "data.root",
     "trainer.checkpoint_every",
     "trainer.deterministic",
+    "trainer.probes",
+    "trainer.probe_every",
 )
 """Keys of a config that say where and how a run is made and kept, not what is computed."""
 

@@ -16,8 +16,8 @@ from degradation.optim import learning_rate
 from degradation.records import Row
 from degradation.step import build_step, evaluate
 
-Probe = Callable[[nn.Module, int], Row]
-"""A measurement: model and iteration in, entries for the record (`probe/...`) out, or none."""
+Probe = Callable[[nn.Module], Row]
+"""A measurement: entries for the record (`probe/...`)."""
 
 
 @dataclass
@@ -39,6 +39,10 @@ def train(state: State, data: Data, cfg: Config, probes: Sequence[Probe] = ()) -
     trainer = cfg.trainer
     step = build_step(state.model, state.optimizer, trainer.precision, cfg.hardware.capture)
     state.model.train()
+    if probes and not state.iteration:
+        lr = learning_rate(0, cfg.optim.lr, cfg.model.depth, cfg.schedule)
+        start = {"iteration": 0, "epoch": 0.0, "lr": lr, "wall_s": 0.0, "images_per_s": 0.0}
+        yield start | _probed(state, probes)
     since = time.perf_counter()
     while (first := state.iteration) < cfg.schedule.iterations:
         last = min(
@@ -53,8 +57,8 @@ def train(state: State, data: Data, cfg: Config, probes: Sequence[Probe] = ()) -
         row = dict(zip(("train/loss", "train/error_pct"), step.read(), strict=True))  # synchronises
         images_per_s = (last - first) * trainer.batch_size / (time.perf_counter() - since)
         row |= evaluations(state, data, cfg) if math.isfinite(row["train/loss"]) else {}
-        for probe in probes:
-            row |= probe(state.model, state.iteration)
+        if _due(last, trainer.probe_every, cfg):
+            row |= _probed(state, probes)
         state.wall_s += time.perf_counter() - since
         epoch = last * trainer.batch_size / len(data.train)
         head = {"iteration": last, "epoch": epoch, "lr": lr}
@@ -64,6 +68,10 @@ def train(state: State, data: Data, cfg: Config, probes: Sequence[Probe] = ()) -
         if len(finite) < len(row):
             return
         since = time.perf_counter()  # not counting what others did with the row
+
+
+def _probed(state: State, probes: Sequence[Probe]) -> Row:
+    return {key: value for probe in probes for key, value in probe(state.model).items()}
 
 
 def evaluations(state: State, data: Data, cfg: Config) -> Row:

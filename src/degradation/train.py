@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import filelock
 import hydra
@@ -12,12 +12,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from degradation import checkpoint, cli, config, environment, identity, records, tracking
+from degradation import checkpoint, cli, config, environment, identity, probes, records, tracking
 from degradation.config import Config, ConfigError, DataConfig
-from degradation.data.batches import Data, prepare
+from degradation.data.batches import Data, normalise, prepare
 from degradation.data.images import load_images
-from degradation.loop import State, train
-from degradation.nets.resnet import build_model, count_multiply_adds, count_parameters
+from degradation.loop import Probe, State, train
+from degradation.nets.resnet import ResNet, build_model, count_multiply_adds, count_parameters
 from degradation.optim import build_optimizer
 from degradation.records import Row
 
@@ -99,7 +99,7 @@ def _locked(cfg: Config, run_dir: Path, overrides: list[str], load: Loader) -> T
             git_commit=described["git_commit"],
         )
         with mirror as copy:
-            for row in train(state, data, cfg):
+            for row in train(state, data, cfg, build_probes(cfg, data)):
                 if row:
                     writer.write(row)
                     copy.log(row)
@@ -122,6 +122,18 @@ def _locked(cfg: Config, run_dir: Path, overrides: list[str], load: Loader) -> T
     return summary
 
 
+def build_probes(cfg: Config, data: Data) -> list[Probe]:
+    """The probes of the config, each on its first images of the training set, clean."""
+
+    def build(name: str) -> Probe:
+        part = data.train.first(probes.IMAGES[name])
+        images = normalise(part.images[:, :-1], data.mean[:-1], data.pixels)
+        measure = probes.MEASURES[name]
+        return lambda model: measure(cast(ResNet, model), images, part.labels)
+
+    return [build(name) for name in cfg.trainer.probes]
+
+
 def fresh_state(cfg: Config, device: torch.device) -> State:
     """The run before its first step; PyTorch's global generator is seeded already."""
     model = build_model(cfg.model).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -142,7 +154,7 @@ def summarise(cfg: Config, name: str, rows: Sequence[Row], parameters: int) -> d
     finished = measured and last["iteration"] == cfg.schedule.iterations
     tested = [row for row in rows if "test/error_pct" in row]
     best = min(tested, key=lambda row: row["test/error_pct"], default=None)
-    below = (row["iteration"] for row in rows if row["train/error_pct"] < 80)
+    below = (row["iteration"] for row in rows if row.get("train/error_pct", 100) < 80)
     return {
         "run": name,
         "arm": records.arm_of(name),

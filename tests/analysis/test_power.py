@@ -33,6 +33,11 @@ def draw(claims: Claims, preset: str, seeds: int, generator: np.random.Generator
                 if metric.startswith("iterations_to["):
                     name = metric.removeprefix("iterations_to[").split()[0]
                     curves[arm, seed][name] = Curve([round(value)], [0.0])
+                elif metric.startswith("first["):
+                    name = metric.removeprefix("first[").rstrip("]")
+                    curves[arm, seed][name] = Curve([0], [value])
+                elif metric.startswith("probe/"):
+                    last[arm, seed][metric] = value
                 else:
                     last[arm, seed][metric] = float(np.clip(value, 0, 90))
     runs = [

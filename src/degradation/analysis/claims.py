@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from degradation.analysis.estimands import ERRORS, Estimand, EstimandError, parse
+from degradation.analysis.estimands import ERRORS, PROBE, Estimand, EstimandError, parse
 
 EXPERIMENTS = Path("experiments")
 PRESETS = ("quick", "paper")
@@ -188,7 +188,8 @@ def _expected(value: Any, where: str) -> Expected:
     for preset, metrics in _mapping(value, where, (), PRESETS).items():
         expected[preset] = {}
         for metric, arms in _mapping(metrics, f"{where}: {preset}", (), None).items():
-            if metric not in ERRORS and not str(metric).startswith("iterations_to["):
+            others = ("iterations_to[", "first[", PROBE)
+            if metric not in ERRORS and not str(metric).startswith(others):
                 raise ClaimsError(
                     f"{where}: {preset}: unknown metric {metric!r}; accepted: {', '.join(ERRORS)}"
                 )

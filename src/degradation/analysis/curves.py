@@ -50,6 +50,8 @@ class RunCurves:
         """None where it was not measured; a diverged run has 90 % error, a curve never down takes
         the full length.
         """
+        if metric.is_first:
+            return self.curves[metric.name].values[0] if metric.name in self.curves else None
         if metric.reaches_pct is not None:
             return self._first_at(metric.name, metric.reaches_pct)
         if metric.name in ERRORS and self.status == records.DIVERGED:

@@ -5,7 +5,7 @@ eval/train_error_pct(residual,110)`: a term is a metric of an arm, `metric(kind,
 be added, subtracted, put in brackets, and multiplied or divided by numbers. An arm with overrides
 has them, as its name has, in third place: `test/error_pct(plain,56,precisionbf16)`.
 `iterations_to[train/error_pct <= 20](plain,34)` is the first iteration at which that curve is at 20
-% or below.
+% or below, `first[probe/responses/mean](plain,34)` the first value on record: before any step.
 """
 
 import ast
@@ -22,13 +22,15 @@ ERRORS = (
     "test/subset_error_pct",
 )
 COUNTS = ("parameters", "multiply_adds")
+PROBE = "probe/"
+"""What the probes' entries in a record begin with."""
 SHAPES = (
     f"metric(kind,depth) with a metric of {', '.join((*ERRORS, *COUNTS))} "
-    "or iterations_to[<error> <= <percent>]"
+    "probe/..., iterations_to[<error> <= <percent>] or first[probe/...]"
 )
 
 _TERM = re.compile(
-    r"(?P<metric>iterations_to\s*\[\s*(?P<curve>[\w/]+)\s*<=\s*(?P<level>\d+(?:\.\d+)?)\s*\]|[A-Za-z_][\w/]*)"
+    r"(?P<metric>iterations_to\s*\[\s*(?P<curve>[\w/]+)\s*<=\s*(?P<level>\d+(?:\.\d+)?)\s*\]|first\s*\[\s*(?P<first>[\w/]+)\s*\]|[A-Za-z_][\w/]*)"
     r"\s*\(\s*(?P<kind>\w+)\s*,\s*(?P<depth>\d+)\s*(?:,\s*(?P<rest>[\w.-]+)\s*)?\)"
 )
 
@@ -39,18 +41,21 @@ class EstimandError(ValueError):
 
 @dataclass(frozen=True)
 class Metric:
-    """A number of a run: its last value of `name`, or, with `reaches_pct`, when the curve `name`
-    first falls to that.
+    """A number of a run: its last value of `name`, with `is_first` its first, or, with
+    `reaches_pct`, when the curve `name` first falls to that.
     """
 
     name: str
     reaches_pct: float | None = None
+    is_first: bool = False
 
     @property
     def is_count(self) -> bool:
         return self.name in COUNTS
 
     def __str__(self) -> str:
+        if self.is_first:
+            return f"first[{self.name}]"
         return (
             self.name
             if self.reaches_pct is None
@@ -114,13 +119,13 @@ def _term(match: re.Match[str]) -> tuple[str, Metric]:
     if depth < 8 or depth % 2:
         raise EstimandError(f"depth {depth} in {match[0]!r}; accepted: even, 8 or more")
     known = ERRORS if curve else (*ERRORS, *COUNTS)
-    name = curve or match["metric"]
-    if name not in known:
+    name = curve or match["first"] or match["metric"]
+    if name not in known and (curve or not name.startswith(PROBE)):
         raise EstimandError(
             f"unknown metric {name!r} in {match[0]!r}; accepted: {', '.join(known)}"
         )
     arm = "-".join(filter(None, (kind, str(depth), match["rest"])))
-    return arm, Metric(name, float(match["level"]) if curve else None)
+    return arm, Metric(name, float(match["level"]) if curve else None, bool(match["first"]))
 
 
 def _linear(node: ast.expr, text: str, terms: int) -> dict[int | None, float]:

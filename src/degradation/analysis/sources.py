@@ -15,7 +15,7 @@ from typing import Any
 
 from degradation import records
 from degradation.analysis.curves import Curve, RunCurves, Study, StudyError
-from degradation.analysis.estimands import COUNTS, ERRORS, KINDS
+from degradation.analysis.estimands import COUNTS, ERRORS, KINDS, PROBE
 from degradation.identity import differences
 
 CSV_COLUMNS = {
@@ -84,7 +84,9 @@ def _from_record(run: records.Run, path: Path) -> RunCurves:
         )
     summary = run.summary or {}
     numbers = {**summary.get("last", {}), **{key: summary[key] for key in COUNTS if key in summary}}
-    curves = {key: Curve(*run.curve(key)) for key in ERRORS if any(key in row for row in run.rows)}
+    measured = dict.fromkeys(key for row in run.rows for key in row)
+    wanted = [key for key in measured if key in ERRORS or key.startswith(PROBE)]
+    curves = {key: Curve(*run.curve(key)) for key in wanted}
     last = {key: float(value) for key, value in numbers.items() if value is not None}
     return RunCurves(
         run.name, run.arm, kind, depth, seed, run.status, iterations, last, curves,

@@ -161,13 +161,17 @@ class ResNet(nn.Module):
 
 
 def _initialise(module: nn.Module, mode: str) -> None:
-    """He-normal convs ([13] in the paper).
+    """He-normal convs ([13] in the paper), or Glorot and Bengio's (2010), which lose half of a
+    ReLU net's variance a layer.
 
     DEVIATION: the linear layer is uniform with a zero bias, as in the Torch port that the authors
     point to (fb.resnet.torch), where the paper says "[13]" for all.
     """
     if isinstance(module, nn.Conv2d):
-        nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")  # type: ignore[arg-type]
+        if mode == "xavier":
+            nn.init.xavier_normal_(module.weight)
+        else:
+            nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")  # type: ignore[arg-type]
         if module.bias is not None:
             nn.init.zeros_(module.bias)
     elif isinstance(module, nn.Linear):

@@ -1,0 +1,51 @@
+"""Layer responses (He et al. 2015, Sec. 4.2 and Fig. 7): the standard deviation of each 3x3 layer's
+output after batch norm and before the nonlinearity or the addition.
+
+Entries: `layer/<i>` for the i-th 3x3 conv, counted from 1, and `mean` over them.
+"""
+
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from degradation.nets.resnet import Block, ResNet
+from degradation.records import Row
+
+IMAGES = 500
+
+
+@torch.no_grad()
+def measure(model: ResNet, images: Tensor, labels: Tensor) -> Row:
+    """images: (B, 3, P, P) float32, seen in eval mode; labels are not used. Raises ValueError for
+    nets in pre-activation order, whose batch norms stand before the convs.
+    """
+    stds: dict[int, Tensor] = {}
+
+    def keep(index: int, _layer: nn.Module, _inputs: object, output: Tensor) -> None:
+        stds[index] = output.float().std()
+
+    hooks = [
+        layer.register_forward_hook(partial(keep, index))
+        for index, layer in enumerate(_after_norms(model), 1)
+    ]
+    was_training = model.training
+    try:
+        model.eval()(images)
+    finally:
+        model.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    values = torch.stack([stds[index] for index in sorted(stds)]).tolist()
+    row = {f"probe/responses/layer/{i}": value for i, value in enumerate(values, 1)}
+    return row | {"probe/responses/mean": sum(values) / len(values)}
+
+
+def _after_norms(model: ResNet) -> list[nn.Module]:
+    """The modules whose outputs are the responses; without batch norm they pass the conv's on."""
+    blocks = [block for block in model.blocks if isinstance(block, Block)]
+    if any(block.pre for block in blocks):
+        raise ValueError("probe responses: model.order: 'pre'; accepted: post")
+    norms = [norm for block in blocks for norm in (block.norm1, block.norm2)]
+    stem = model.stem[1] if isinstance(model.stem, nn.Sequential) else model.stem
+    return [stem, *norms]
