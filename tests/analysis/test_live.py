@@ -111,6 +111,13 @@ def test_nothing_is_left_to_guess_before_the_first_row_and_after_the_last() -> N
     assert live.seconds_left([progress("a", 1, 1.0, 9.0, FINISHED)], 1) == {}
 
 
+def test_a_row_from_before_the_first_step_tells_no_pace() -> None:
+    begun = Progress(Planned("a", 100, 1.0), [row(0, wall_s=0.0)], "running")
+    other = Progress(Planned("b", 100, 1.0), [row(50, wall_s=10.0)], "running")
+    assert live.seconds_left([begun], workers=1) == {}
+    assert live.seconds_left([begun, other], workers=2) == {"a": 20.0, "b": 10.0}
+
+
 def test_the_table_fits_a_small_terminal_at_full_length() -> None:
     runs = []
     for arm, seed in itertools.product(ARMS, range(3)):

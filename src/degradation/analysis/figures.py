@@ -11,14 +11,23 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import NDArray
 
+from degradation.analysis import probe_figures
 from degradation.analysis.curves import DIVERGED_ERROR_PCT, RunCurves, Study
 from degradation.analysis.estimands import KINDS, Metric
 from degradation.analysis.statistics import mean_interval
-from degradation.analysis.style import KIND_STYLE, LINES, MARKERS, STYLE, colour
+from degradation.analysis.style import (
+    KIND_STYLE,
+    LINES,
+    MARKERS,
+    STYLE,
+    colour,
+    handle,
+    save,
+    title,
+)
 from degradation.records import DIVERGED
 
 CONFIDENCE = 0.95
@@ -32,11 +41,12 @@ FLOOR_PCT = 0.01
 
 
 def draw(study: Study, folder: Path) -> list[Path]:
-    """Both figures as PNG and SVG; their paths. Nothing is drawn for what was not measured."""
+    """The figures as PNG and SVG; their paths. Nothing is drawn for what was not measured."""
     with mpl.rc_context(STYLE):
         return [
-            *_save(_error_curves(study), folder / "curves"),
-            *_save(_final_error(study), folder / "final_error"),
+            *save(_error_curves(study), folder / "curves"),
+            *save(_final_error(study), folder / "final_error"),
+            *probe_figures.draw(study, folder),
         ]
 
 
@@ -75,11 +85,11 @@ def _error_curves(study: Study) -> Figure:
         axes.xaxis.set_major_formatter("{x:,.0f}")
     label = "running, augmented" if keys["training"] == "train/error_pct" else "clean"
     depths = sorted({depth for kind in KINDS for depth in _arms(study, kind)})
-    handles = [_handle(colour(d), "solid", MARKERS.get(d, "X"), f"{d} layers") for d in depths]
-    handles += [_handle("#4a4a4a", LINES["training"], "", f"training ({label})")]
-    handles += [_handle("#4a4a4a", LINES["test"], "", "test")]
+    handles = [handle(colour(d), "solid", MARKERS.get(d, "X"), f"{d} layers") for d in depths]
+    handles += [handle("#4a4a4a", LINES["training"], "", f"training ({label})")]
+    handles += [handle("#4a4a4a", LINES["test"], "", "test")]
     figure.legend(handles=handles, loc="outside right center")
-    _title(figure, study, "Error curves", "mean over seeds, band from the best seed to the worst")
+    title(figure, study, "Error curves", "mean over seeds, band from the best seed to the worst")
     return figure
 
 
@@ -172,7 +182,7 @@ def _final_error(study: Study) -> Figure:
             dodge = 1.022 ** (side * (1 if split == "test" else 2.4))
             _final_line(axes, _arms(study, kind), kind, split, metric=metric, dodge=dodge)
             tint, marker = KIND_STYLE[kind]
-            handles.append(_handle(tint, LINES[split], marker, f"{kind}, {split}", split == "test"))
+            handles.append(handle(tint, LINES[split], marker, f"{kind}, {split}", split == "test"))
     depths = sorted({depth for kind in KINDS for depth in _arms(study, kind)})
     axes.set_xscale("log")
     axes.margins(x=0.08)
@@ -183,7 +193,7 @@ def _final_error(study: Study) -> Figure:
     axes.text(0.01, DIVERGED_ERROR_PCT, "chance", color="#5f5f5f", fontsize=9,
               ha="left", va="bottom", transform=axes.get_yaxis_transform())  # fmt: skip
     figure.legend(handles=handles, loc="outside right center")
-    _title(figure, study, "Error of the last iterate", f"mean and {CONFIDENCE:.0%} interval")
+    title(figure, study, "Error of the last iterate", f"mean and {CONFIDENCE:.0%} interval")
     return figure
 
 
@@ -214,24 +224,3 @@ def _final_line(
         marker=marker, markersize=6.5, linewidth=1.6,
         markerfacecolor=tint if split == "test" else "white", markeredgewidth=1.4,
     )  # fmt: skip
-
-
-def _handle(tint: object, line: object, marker: str, label: str, filled: bool = True) -> Line2D:
-    face = tint if filled else "white"
-    return Line2D(
-        [], [], color=tint, linestyle=line, marker=marker, label=label, linewidth=1.7,  # type: ignore[arg-type]
-        markerfacecolor=face, markeredgewidth=1.4, markersize=6,  # type: ignore[arg-type]
-    )  # fmt: skip
-
-
-def _title(figure: Figure, study: Study, what: str, how: str) -> None:
-    preset = f", preset {study.preset}" if study.preset else ""
-    head = f"{what} on {study.data_title}{preset}"
-    figure.suptitle(f"{head}\n{study.seeds_text}; {how}", fontsize=10, color="#333333")
-
-
-def _save(figure: Figure, stem: Path) -> list[Path]:
-    png, svg = stem.with_suffix(".png"), stem.with_suffix(".svg")
-    figure.savefig(png, dpi=200, metadata={"Software": None})
-    figure.savefig(svg, metadata={"Date": None})
-    return [png, svg]

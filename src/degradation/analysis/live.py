@@ -124,7 +124,7 @@ def seconds_left(runs: Sequence[Progress], workers: int) -> dict[str, float]:
     ends = {}
     for run in runs:
         if run.status == RUNNING:
-            own = run.wall_s / run.fraction if run.rows else pace * run.plan.cost
+            own = run.wall_s / run.fraction if run.fraction else pace * run.plan.cost
             ends[run.plan.name] = own * (1 - run.fraction)
     free = [0.0] * (workers - len(ends)) + sorted(ends.values())
     for run in runs:

@@ -3,6 +3,7 @@ its records alone.
 """
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,11 @@ from degradation.analysis.sources import read_records
 from degradation.records import write_atomically
 
 REPORT, VERDICT, TABLE = "REPORT.md", "verdict.json", "table.csv"
-FIGURES = ("curves.png", "curves.svg", "final_error.png", "final_error.svg")
+FIGURES = tuple(
+    f"{stem}.{form}"
+    for stem in ("curves", "final_error", "gradient_ratio", "gradient_heat")
+    for form in ("png", "svg")
+)
 _LIMITS = {
     "quick": "Preset `quick` is a small net on small images for a few hundred iterations. It can "
     "show that plain nets degrade and that the shortcut removes most of it. That residual nets do "
@@ -22,6 +27,16 @@ _LIMITS = {
     "the paper's numbers are for the full length and stand here for orientation only.",
     "paper": "The protocol is that of Sec. 4.2, with the departures marked `DEVIATION:` in `conf/` "
     "and listed in the README; the paper reports one run an arm (five for residual-110).",
+}
+_PROBE_FIGURES = {
+    "gradient_ratio": "![Gradient at the first block over that at the last, against depth]"
+    "(gradient_ratio.png)\n\nNorm of the gradient that reaches the first block's output over that "
+    "at the last one's, before the first step and at the last record: mean with Student's 95 % "
+    "interval, each seed a dot. Below 1 it vanishes on its way back, above 1 it grows. Runs that "
+    "diverged have no last record.",
+    "gradient_heat": "![Norm of the weights' gradient by layer and iteration](gradient_heat.png)"
+    "\n\nNorm of the gradient of each 3x3 layer's weights, with batch norm: geometric mean over "
+    "seeds.",
 }
 _LIMIT_SHAPES = (
     "The data set is `shapes`: procedural images, not CIFAR-10. Nothing here can be compared with "
@@ -51,7 +66,7 @@ def write_report(study_dir: Path, repository: Path = Path()) -> list[Path]:
     write_verdict(study_dir / VERDICT, claims, study.preset, study, verdicts)
     tables.write_table(study_dir / TABLE, study)
     drawn = figures.draw(study, study_dir)
-    text = _report_text(study, claims, verdicts)
+    text = _report_text(study, claims, verdicts, {path.stem for path in drawn})
     write_atomically(study_dir / REPORT, text.encode())
     return [study_dir / REPORT, study_dir / VERDICT, study_dir / TABLE, *drawn]
 
@@ -110,7 +125,9 @@ def _read_verdict(study_dir: Path) -> dict[str, Any]:
     return content
 
 
-def _report_text(study: Study, claims: Claims, verdicts: list[Verdict]) -> str:
+def _report_text(
+    study: Study, claims: Claims, verdicts: list[Verdict], drawn: Collection[str]
+) -> str:
     sections = [
         f"# {study.experiment}, preset {study.preset}, on {study.data_title}",
         "Written from the records by `make report`; do not edit.",
@@ -125,6 +142,7 @@ def _report_text(study: Study, claims: Claims, verdicts: list[Verdict]) -> str:
         "![Error of the last iterate against depth](final_error.png)",
         f"Last iterate on {study.data_title}, preset {study.preset}, {study.seeds_text}: mean over "
         "seeds with Student's 95 % interval; each seed a dot.",
+        *(text for stem, text in _PROBE_FIGURES.items() if stem in drawn),
         "## Beside the paper",
         *_paper_tables(study),
         "## Runs",

@@ -1,9 +1,14 @@
 """The look of the figures: one shade and one marker a depth, the same in every figure."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from degradation.analysis.curves import Study
 
 LINES = {"training": (0, (4, 1.6)), "test": "solid"}
 MARKERS = {
@@ -40,3 +45,24 @@ def colour(depth: int) -> tuple[float, float, float, float]:
     share = math.log(depth / 18) / math.log(110 / 18)
     red, green, blue, alpha = mpl.colormaps["viridis"](0.82 * min(max(share, 0.0), 1.1))
     return red, green, blue, alpha
+
+
+def handle(tint: object, line: object, marker: str, label: str, filled: bool = True) -> Line2D:
+    face = tint if filled else "white"
+    return Line2D(
+        [], [], color=tint, linestyle=line, marker=marker, label=label, linewidth=1.7,  # type: ignore[arg-type]
+        markerfacecolor=face, markeredgewidth=1.4, markersize=6,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def title(figure: Figure, study: Study, what: str, how: str) -> None:
+    preset = f", preset {study.preset}" if study.preset else ""
+    head = f"{what} on {study.data_title}{preset}"
+    figure.suptitle(f"{head}\n{study.seeds_text}; {how}", fontsize=10, color="#333333")
+
+
+def save(figure: Figure, stem: Path) -> list[Path]:
+    png, svg = stem.with_suffix(".png"), stem.with_suffix(".svg")
+    figure.savefig(png, dpi=200, metadata={"Software": None})
+    figure.savefig(svg, metadata={"Date": None})
+    return [png, svg]

@@ -1,0 +1,158 @@
+"""Figures of what the probes recorded; a study without probes has none."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.ticker import FixedLocator, NullLocator
+from numpy.typing import NDArray
+
+from degradation.analysis.curves import RunCurves, Study
+from degradation.analysis.estimands import KINDS
+from degradation.analysis.statistics import mean_interval
+from degradation.analysis.style import KIND_STYLE, LINES, handle, save, title
+
+RATIO = "probe/gradients/first_to_last_output"
+WEIGHT = "probe/gradients/weight/"
+CONFIDENCE = 0.95
+VARIANTS = {
+    "": "batch norm",
+    "batch_normfalse": "no batch norm",
+    "batch_normfalse-initxavier": "no batch norm, Glorot's init",
+}
+"""What an arm's overrides are called; others by themselves."""
+
+
+def draw(study: Study, folder: Path) -> list[Path]:
+    if not any(RATIO in run.curves for run in study.runs):
+        return []
+    drawn = save(_gradient_ratio(study), folder / "gradient_ratio")
+    if _arms(study, ""):
+        drawn += save(_gradient_heat(study), folder / "gradient_heat")
+    return drawn
+
+
+def _overrides(run: RunCurves) -> str:
+    return run.arm.removeprefix(f"{run.kind}-{run.depth}").removeprefix("-")
+
+
+def _arms(study: Study, variant: str) -> dict[tuple[str, int], list[RunCurves]]:
+    """Runs with gradients on record by kind and depth."""
+    arms: dict[tuple[str, int], list[RunCurves]] = {}
+    for run in study.runs:
+        if _overrides(run) == variant and run.has_ended and RATIO in run.curves:
+            arms.setdefault((run.kind, run.depth), []).append(run)
+    return arms
+
+
+def _gradient_ratio(study: Study) -> Figure:
+    """First block's gradient over the last one's against depth, a panel a variant: before the first
+    step and at the end.
+    """
+    variants = sorted({_overrides(run) for run in study.runs}, key=lambda name: (len(name), name))
+    figure = Figure(figsize=(3.4 * len(variants) + 2, 4.4), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(1, len(variants)))
+    handles = []
+    for axes, variant in zip(panels, variants, strict=True):
+        arms = _arms(study, variant)
+        for kind in KINDS:
+            for index, when in enumerate(("test", "training")):
+                _ratio_line(axes, arms, kind, index)
+                if axes is panels[0]:
+                    label = f"{kind}, {'last record' if index else 'before the first step'}"
+                    tint, marker = KIND_STYLE[kind]
+                    handles.append(handle(tint, LINES[when], marker, label, not index))
+        axes.axhline(0, color="#8a8a8a", linewidth=1)
+        axes.set_title(VARIANTS.get(variant, variant))
+        axes.set_xscale("log")
+        depths = sorted({depth for _, depth in arms})
+        axes.xaxis.set_major_locator(FixedLocator(depths))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter("{x:.0f}")
+        axes.set_xlabel("depth (weighted layers)")
+        axes.yaxis.set_major_formatter(lambda value, _: f"$10^{{{value:g}}}$")
+    panels[0].set_ylabel("gradient at the first block / at the last")
+    figure.legend(handles=handles, loc="outside right center")
+    title(figure, study, "Gradient flow", "mean and 95 % interval; below 1 it vanishes on its way")
+    return figure
+
+
+def _ratio_line(
+    axes: Axes, arms: dict[tuple[str, int], list[RunCurves]], kind: str, index: int
+) -> None:
+    """index: 0 for the first record, -1 or 1 for the last; runs that broke off have no last."""
+    tint, marker = KIND_STYLE[kind]
+    points = []
+    for (of_kind, depth), runs in sorted(arms.items(), key=lambda item: item[0][1]):
+        if of_kind != kind:
+            continue
+        values = [
+            run.curves[RATIO].values[-1 if index else 0]
+            for run in runs
+            if not index or run.curves[RATIO].iterations[-1] == run.iterations
+        ]
+        if not values:
+            continue
+        x = depth * 1.03 ** (index - 0.5)
+        points.append((x, float(np.mean(values))))
+        axes.plot([x] * len(values), values, ".", color=tint, alpha=0.35, markersize=5)
+        if interval := mean_interval(values, CONFIDENCE):
+            axes.vlines(x, *interval, color=tint, linewidth=1.6)
+    axes.plot(
+        [x for x, _ in points], [y for _, y in points], color=tint,
+        linestyle=LINES["training" if index else "test"], marker=marker, markersize=6,
+        linewidth=1.6, markerfacecolor="white" if index else tint, markeredgewidth=1.3,
+    )  # fmt: skip
+
+
+def _gradient_heat(study: Study) -> Figure:
+    """Norm of each layer's weight gradient over iterations, a panel an arm."""
+    arms = _arms(study, "")
+    depths = sorted({depth for _, depth in arms})
+    figure = Figure(figsize=(2.3 * len(depths) + 1.6, 5.4), layout="constrained")
+    panels = figure.subplots(len(KINDS), len(depths), sharex=True, squeeze=False)
+    maps = {arm: _heat(runs) for arm, runs in arms.items()}
+    finite = np.concatenate([values[np.isfinite(values)] for _, values in maps.values()])
+    norm = Normalize(*np.percentile(finite, [1, 99]))
+    image: AxesImage | None = None
+    for row, kind in enumerate(KINDS):
+        for column, depth in enumerate(depths):
+            axes = panels[row, column]
+            axes.grid(visible=False)
+            if (kind, depth) in maps:
+                iterations, values = maps[kind, depth]
+                image = axes.imshow(
+                    values, aspect="auto", origin="lower", norm=norm, interpolation="nearest",
+                    extent=(0, len(iterations), 0.5, len(values) + 0.5),
+                )  # fmt: skip
+                places = np.linspace(0, len(iterations) - 1, min(3, len(iterations)), dtype=int)
+                axes.set_xticks(places + 0.5, [str(iterations[place]) for place in places])
+            axes.set_title(f"{kind}-{depth}", fontsize=10)
+            if row:
+                axes.set_xlabel("iteration")
+        panels[row, 0].set_ylabel("layer (1: at the input)")
+    if image:
+        bar = figure.colorbar(image, ax=panels, shrink=0.8)
+        bar.set_label("norm of the weights' gradient")
+        bar.ax.yaxis.set_major_formatter(lambda value, _: f"$10^{{{value:g}}}$")
+    title(figure, study, "Gradients layer by layer", "geometric mean over seeds")
+    return figure
+
+
+def _heat(runs: list[RunCurves]) -> tuple[list[int], NDArray[np.float64]]:
+    """Iterations (T,) and decimal logarithms (layers, T); nan where no seed has a number."""
+    keys = {key for run in runs for key in run.curves if key.startswith(WEIGHT)}
+    count = max(int(key.removeprefix(WEIGHT)) for key in keys)
+    iterations = sorted({i for run in runs for i in run.curves[RATIO].iterations})
+    sums, seen = np.zeros((count, len(iterations))), np.zeros((count, len(iterations)))
+    for run in runs:
+        for layer in range(1, count + 1):
+            curve = run.curves.get(f"{WEIGHT}{layer}")
+            for i, value in zip(curve.iterations, curve.values, strict=True) if curve else ():
+                sums[layer - 1, iterations.index(i)] += np.log10(value)
+                seen[layer - 1, iterations.index(i)] += 1
+    with np.errstate(invalid="ignore"):
+        return iterations, sums / seen
