@@ -12,6 +12,7 @@ from tests.helpers import TINY, call, lines_of, make_config, only_run, read_json
 from torch import Tensor, nn
 
 from degradation import config, probes
+from degradation.config import ConfigError
 from degradation.nets.resnet import Block, ResNet, build_model
 from degradation.probes import gradients, responses
 
@@ -118,7 +119,7 @@ def test_responses_are_batch_norms_outputs() -> None:
 
 
 def test_responses_need_batch_norm_behind_the_conv() -> None:
-    with pytest.raises(ValueError, match=r"model.order: 'pre'; accepted: post"):
+    with pytest.raises(ConfigError, match=r"model.order: 'pre'; accepted: post"):
         responses.measure(net("model.order=pre"), *batch())
 
 
