@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 
 from degradation import cli, environment
-from degradation.benchmark import gpu, results, startup, study, throughput
+from degradation.benchmark import gpu, probes, results, startup, study, throughput
 from degradation.benchmark.results import Part
 from degradation.config import HardwareConfig
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-CPU = ["steps", "start", "study"]
+CPU = ["steps", "start", "probes", "study"]
 GPU = ["gpu_seed", "gpu20", "gpu56", "gpu110"]
 
 
@@ -22,6 +22,7 @@ def bench(names: list[str], root: str | None) -> None:
     parts: dict[str, Callable[[], Part]] = {
         "steps": lambda: throughput.measure(root),
         "start": lambda: startup.measure(root),
+        "probes": lambda: probes.measure(root),
         "study": lambda: study.measure(root, CHECKOUT),
         "gpu_seed": lambda: gpu.measure_seed(root),
         **{f"gpu{depth}": partial(gpu.measure, depth, root) for depth in gpu.SOLO_MS},
