@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from degradation.analysis.curves import RunCurves, Study
@@ -73,6 +73,7 @@ def _gradient_ratio(study: Study) -> Figure:
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter("{x:.0f}")
         axes.set_xlabel("depth (weighted layers)")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.yaxis.set_major_formatter(lambda value, _: f"$10^{{{value:g}}}$")
     panels[0].set_ylabel("gradient at the first block / at the last")
     figure.legend(handles=handles, loc="outside right center")
@@ -130,6 +131,7 @@ def _gradient_heat(study: Study) -> Figure:
                 )  # fmt: skip
                 places = np.linspace(0, len(iterations) - 1, min(3, len(iterations)), dtype=int)
                 axes.set_xticks(places + 0.5, [str(iterations[place]) for place in places])
+            axes.yaxis.set_major_locator(MaxNLocator(integer=True))
             axes.set_title(f"{kind}-{depth}", fontsize=10)
             if row:
                 axes.set_xlabel("iteration")
