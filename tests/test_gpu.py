@@ -146,16 +146,21 @@ def test_captured_run_continues_where_it_was(tmp_path: Path) -> None:
 # the fleet
 
 
+def same_in_a_fleet(folder: Path, preset: str, *sweep: str) -> int:
+    """How many runs the sweep has; each is in a fleet what it is alone."""
+    command = ("-m", f"preset={preset}", *sweep)
+    assert call(*command, f"output_root={folder / 'alone'}") == 0
+    assert call(*command, "hydra/launcher=fleet", f"output_root={folder / 'fleet'}") == 0
+    alone = list((folder / f"alone/adhoc/{preset}/runs").iterdir())
+    for run_dir in alone:
+        same_run(folder / f"fleet/adhoc/{preset}/runs" / run_dir.name, run_dir)
+    return len(alone)
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_fleet_leaves_the_records_of_its_runs_alone(tmp_path: Path, precision: str) -> None:
     axes = ("model.kind=plain,residual", "model.depth=8,20", "seed=0,1")
-    sweep = ("-m", *RUN, *axes, f"trainer.precision={precision}")
-    assert call(*sweep, f"output_root={tmp_path / 'alone'}") == 0
-    assert call(*sweep, "hydra/launcher=fleet", f"output_root={tmp_path / 'fleet'}") == 0
-    alone = sorted((tmp_path / "alone/adhoc/quick/runs").iterdir())
-    assert len(alone) == 8
-    for run_dir in alone:
-        same_run(tmp_path / "fleet/adhoc/quick/runs" / run_dir.name, run_dir)
+    assert same_in_a_fleet(tmp_path, "quick", *RUN, *axes, f"trainer.precision={precision}") == 8
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bf16"])
@@ -163,12 +168,6 @@ def test_nets_of_full_size_do_not_get_into_each_others_way(tmp_path: Path, preci
     """Large enough that the runs' kernels are on the GPU at the same time."""
     length = ("schedule.iterations=60", "schedule.milestones=[40]", "trainer.record_every=20")
     looks = tuple(f"trainer.{key}_every=0" for key in ("eval", "full_eval", "checkpoint"))
-    run = ("preset=paper", "data=shapes", "tracking=off", *length, *looks)
     axes = ("model.kind=plain,residual", "model.depth=56", "seed=0,1,2")
-    sweep = ("-m", *run, *axes, f"trainer.precision={precision}")
-    assert call(*sweep, f"output_root={tmp_path / 'alone'}") == 0
-    assert call(*sweep, "hydra/launcher=fleet", f"output_root={tmp_path / 'fleet'}") == 0
-    alone = sorted((tmp_path / "alone/adhoc/paper/runs").iterdir())
-    assert len(alone) == 6
-    for run_dir in alone:
-        same_run(tmp_path / "fleet/adhoc/paper/runs" / run_dir.name, run_dir)
+    run = ("data=shapes", "tracking=off", *length, *looks, f"trainer.precision={precision}")
+    assert same_in_a_fleet(tmp_path, "paper", *run, *axes) == 6
