@@ -15,7 +15,7 @@ export EXPERIMENT PRESET SEEDS DATA_ROOT RUNS  # recipes read them as the shell'
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
-	@echo "  variables: EXPERIMENT=$(EXPERIMENT) PRESET=$(PRESET) SEEDS=$(SEEDS) DATA_ROOT=$(DATA_ROOT)"
+	@echo "  variables: EXPERIMENT=$(EXPERIMENT) PRESET=$(PRESET) SEEDS=$(SEEDS) DATA_ROOT=$(DATA_ROOT) RUNS=$(RUNS) PYTHON=$(PYTHON)"
 
 setup: $(BIN)/.ready ## create .venv from the hash-pinned lock
 
@@ -55,6 +55,7 @@ report: setup ## redraw tables, figures and verdict from the records
 	@$(BIN)/python scripts/report.py --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)"
 
 check-claims: setup ## judge curves: RUNS=folder or RUNS=curves.csv
+	@test -n "$$RUNS" || { echo "error: RUNS: empty; accepted: a folder of runs or a CSV, RUNS=my_curves.csv" >&2; exit 2; }
 	@$(BIN)/python scripts/check_claims.py "$$RUNS" $(if $(PRESET),--preset="$$PRESET") \
 	  $(if $(filter command,$(origin EXPERIMENT)),--experiment="$$EXPERIMENT")
 

@@ -16,7 +16,11 @@ def main(experiment: str, preset: str) -> None:
     source, target = (Path(root, experiment, preset) for root in ("outputs", "results"))
     if not any(map(records.read_summary, records.run_dirs(source))):
         raise StudyError(f"{source}: no ended runs here")
-    new, kept = evidence.publish(source, target)
+    arms = {records.arm_of(name) for name in cli.sweep(experiment, preset)}
+    new, kept = evidence.publish(source, target, arms)
+    found = {records.arm_of(run_dir.name) for run_dir in records.run_dirs(source)}
+    if others := sorted(found - arms):
+        print(f"left out, no arms of {experiment}: {', '.join(others)}")
     print(f"published {len(new)} runs to {target}: {', '.join(new) or 'none new'}")
     if kept:
         print(f"left as published, though {source} has other records: {', '.join(kept)}")

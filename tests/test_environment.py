@@ -42,9 +42,9 @@ def test_git_state_is_the_checkouts() -> None:
     if not (CHECKOUT / ".git").exists():
         pytest.skip("not a git checkout")
     head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-    diff = [*git, "diff", "HEAD", "--name-only"]
-    names = subprocess.run(diff, capture_output=True, text=True, check=True).stdout.splitlines()
-    changed = any(not name.startswith("results/") for name in names)
+    status = [*git, "status", "--porcelain", "--untracked-files=all"]
+    lines = subprocess.run(status, capture_output=True, text=True, check=True).stdout.splitlines()
+    changed = any(line[3:].startswith(("src/", "conf/")) for line in lines)
     described = environment.describe(CPU, [])
     assert described["git_commit"] == head.stdout.strip()
     assert described["git_dirty"] == changed

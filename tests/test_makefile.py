@@ -39,6 +39,12 @@ def test_a_finished_setup_does_nothing_and_a_touched_lock_makes_it_anew(tmp_path
     assert "--require-hashes" in anew
 
 
+def test_nothing_to_check_is_one_line(tmp_path: Path) -> None:
+    done = make(make_checkout(tmp_path), "check-claims")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: RUNS: empty; accepted: a folder of runs or a CSV")
+
+
 def test_no_python_is_one_line(tmp_path: Path) -> None:
     checkout = make_checkout(tmp_path)
     tools = tmp_path / "tools"

@@ -16,8 +16,8 @@ from degradation.config import Config, ConfigError, HardwareConfig, TrainerConfi
 
 PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "wandb")
 COMMIT = Path(__file__).parents[2] / "offline" / "commit.json"
-CODE = (":/", ":(top,exclude)results")
-"""What can make a commit's run another one; the results that runs leave behind cannot."""
+CODE = (":/src", ":/conf")
+"""What can make a commit's run another one, files that git does not know yet included."""
 
 
 def select_device(cfg: HardwareConfig) -> torch.device:
@@ -113,7 +113,7 @@ def code_state() -> dict[str, Any]:
     if commit is None and COMMIT.exists():
         state: dict[str, Any] = json.loads(COMMIT.read_text())
         return state
-    changes = _git("status", "--porcelain", "--untracked-files=no", "--", *CODE)
+    changes = _git("status", "--porcelain", "--untracked-files=all", "--", *CODE)
     return {"git_commit": commit, "git_dirty": bool(changes)}
 
 

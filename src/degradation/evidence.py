@@ -3,7 +3,7 @@ ends, so that every stretch of a machine's time adds to it.
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from degradation import config, records, reproduce
@@ -15,15 +15,16 @@ RESULTS = Path("results")
 FILES = (records.CONFIG, records.METRICS, records.SUMMARY, records.ENVIRONMENT)
 
 
-def publish(source: Path, target: Path) -> tuple[list[str], list[str]]:
+def publish(source: Path, target: Path, arms: Collection[str]) -> tuple[list[str], list[str]]:
     """Copies the records of ended runs from one study folder to another, without checkpoints.
 
-    The names of the runs that were copied, and of those whose record there is another and stays.
+    arms: the study's; runs of others are left out. The names of the runs that were copied, and of
+    those whose record there is another and stays.
     """
     new, kept = [], []
     for run_dir in records.run_dirs(source):
         copy = target / "runs" / run_dir.name
-        if not records.read_summary(run_dir):
+        if records.arm_of(run_dir.name) not in arms or not records.read_summary(run_dir):
             continue
         if copy.exists():
             same = all((run_dir / n).read_bytes() == (copy / n).read_bytes() for n in FILES)
@@ -80,6 +81,7 @@ def complete(experiment: str, preset: str, seeds: str, data_root: str) -> int:
     for name in plan:
         if (target / "runs" / name).is_dir() and not (study / "runs" / name).exists():
             _copy_whole(target / "runs" / name, study / "runs" / name, study / ".part")
+    arms = set(map(records.arm_of, plan))
     left = reproduce.unfinished(plan)
     print(f"{experiment}, preset {preset}: {len(plan)} runs, {len(left)} to do, in {study}")
     if left:
@@ -89,8 +91,8 @@ def complete(experiment: str, preset: str, seeds: str, data_root: str) -> int:
     try:
         if left:
             arguments = reproduce.arguments(experiment, preset, seeds, data_root)
-            status = reproduce.sweep(arguments, study, plan, lambda: publish(study, target))
+            status = reproduce.sweep(arguments, study, plan, lambda: publish(study, target, arms))
     finally:
-        publish(study, target)
+        publish(study, target, arms)
     print(*write_report(target)[:1], write_index(RESULTS), sep="\n")
     return 1 if status else 0

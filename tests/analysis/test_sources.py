@@ -141,6 +141,11 @@ def test_csv(tmp_path: Path) -> None:
         (HEAD + "plian,18,0,1,2,3\n", "line 2: kind 'plian'; accepted: plain, residual"),
         (HEAD + "plain,18,0,1,200,3\n", "line 2: errors .*percent"),
         (HEAD + "plain,18,0,1,2,3\nplain,18,0,1,2,3\n", "line 3: iteration 1 of plain-18 seed 0"),
+        (HEAD + "plain,18,0,1,.2,.3\nplain,56,0,1,0.9,1\n", "no error above 1; .*not fractions"),
+        (
+            "kind,depth,seed,iteration,train_err_pct,test_error_pct\nplain,18,0,1,20,30\n",
+            "column 'train_err_pct'; accepted: train_error_pct",
+        ),
         (HEAD + "plain,18,0,1,2,3\nplain,56,0,9,2,3\n", "plain-18 seed 0 ends at iteration 1"),
     ],
 )

@@ -69,6 +69,19 @@ def test_what_is_published_stays(checkout: Path) -> None:
     assert "plain-18-s1" not in again.stdout
 
 
+def test_runs_that_are_no_arms_of_the_study_are_left_out(checkout: Path) -> None:
+    source, target = checkout / "outputs" / STUDY, checkout / "results" / STUDY
+    write_run(source, "plain", 18, 0, 56.0)
+    write_run(source, "plain", 8, 0, 66.0)
+    done = publish(checkout)
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        "left out, no arms of depth_sweep: plain-8",
+        "published 1 runs to results/depth_sweep/quick: plain-18-s0",
+    ]
+    assert [path.name for path in (target / "runs").iterdir()] == ["plain-18-s0"]
+
+
 def test_nothing_to_publish_is_one_line_and_status_2(checkout: Path) -> None:
     done = publish(checkout, "--experiment", "nothing")
     assert done.returncode == 2

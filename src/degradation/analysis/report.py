@@ -183,8 +183,13 @@ def _caption(study: Study) -> str:
     return (
         f"Error over iterations on {study.data_title}, preset {study.preset}, {study.seeds_text}: "
         "training dashed, test solid; mean over seeds, band from the best seed to the worst; "
-        "dotted lines where the learning rate drops." + _curve_images(study)
+        "dotted lines where the learning rate drops." + _curve_images(study) + _left_out(study)
     )
+
+
+def _left_out(study: Study) -> str:
+    others = [arm for arm in study.arms if arm.count("-") > 1]
+    return f" Arms with overrides are in the table only: {', '.join(others)}." if others else ""
 
 
 def _curve_images(study: Study) -> str:
@@ -195,7 +200,8 @@ def _curve_images(study: Study) -> str:
         )
         for run in study.runs
     }
-    if len(sizes) != 1 or not all(size := sizes.pop()):
+    looks = {run.config.get("trainer", {}).get("eval_every") for run in study.runs}
+    if len(sizes) != 1 or not all(size := sizes.pop()) or looks == {0}:
         return ""
     return (
         f" The curves are measured on the same {size[0]:,} training and {size[1]:,} test images "

@@ -7,9 +7,10 @@ diverged. The last value of each column counts as the run's result.
 """
 
 import csv
+import difflib
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,7 @@ def read_csv(path: Path) -> Study:
             raise StudyError(
                 f"{path}: columns {', '.join(columns) or 'none'}; accepted: {accepted}"
             )
+        _refuse_misspelt(path, columns)
         for number, row in enumerate(reader, 2):
             run, iteration, errors = _csv_row(row, f"{path}: line {number}")
             if iteration in points[run]:
@@ -148,8 +150,18 @@ def read_csv(path: Path) -> Study:
             points[run][iteration] = errors
     if not points:
         raise StudyError(f"{path}: no line below the heading")
+    found = [e for rows in points.values() for row in rows.values() for e in row.values()]
+    if max((e for e in found if math.isfinite(e)), default=100.0) <= 1:
+        raise StudyError(f"{path}: no error above 1; accepted: percent, 0 to 100, not fractions")
     length = max(iteration for rows in points.values() for iteration in rows)
     return Study(path, [_from_csv(path, run, rows, length) for run, rows in sorted(points.items())])
+
+
+def _refuse_misspelt(path: Path, columns: Sequence[str]) -> None:
+    """Other columns are no harm, but nearly the name of a missing one would be passed over."""
+    for name, column in ((n, c) for n in CSV_COLUMNS if n not in columns for c in columns):
+        if column not in CSV_COLUMNS and difflib.get_close_matches(column, [name], cutoff=0.75):
+            raise StudyError(f"{path}: column {column!r}; accepted: {', '.join(CSV_COLUMNS)}")
 
 
 def _csv_row(row: dict[str, str], where: str) -> tuple[tuple[str, int, int], int, dict[str, float]]:
