@@ -43,6 +43,11 @@ class RunCurves:
     environment: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def overrides(self) -> str:
+        """`lr0.01` of the arm `plain-56-lr0.01`, empty where there are none."""
+        return self.arm.removeprefix(f"{self.kind}-{self.depth}").removeprefix("-")
+
+    @property
     def has_ended(self) -> bool:
         return self.status != "unfinished"
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import NDArray
 
-from degradation.analysis import probe_figures
+from degradation.analysis import gradient_figures
 from degradation.analysis.curves import DIVERGED_ERROR_PCT, RunCurves, Study
 from degradation.analysis.estimands import KINDS, Metric
 from degradation.analysis.statistics import mean_interval
@@ -40,14 +40,22 @@ FLOOR_PCT = 0.01
 """Where a logarithmic axis ends; lower errors are drawn here."""
 
 
+OWN = (*gradient_figures.FIGURES,)
+"""Of single experiments: drawn for whichever study has what they show."""
+STEMS = ("curves", "final_error", *(drawing.stem for drawing in OWN))
+
+
 def draw(study: Study, folder: Path) -> list[Path]:
     """The figures as PNG and SVG; their paths. Nothing is drawn for what was not measured."""
     with mpl.rc_context(STYLE):
-        return [
+        drawn = [
             *save(_error_curves(study), folder / "curves"),
             *save(_final_error(study), folder / "final_error"),
-            *probe_figures.draw(study, folder),
         ]
+        for drawing in OWN:
+            if figure := drawing.draw(study):
+                drawn += save(figure, folder / drawing.stem)
+        return drawn
 
 
 def _arms(study: Study, kind: str) -> dict[int, list[RunCurves]]:

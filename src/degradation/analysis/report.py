@@ -15,11 +15,6 @@ from degradation.analysis.sources import read_records
 from degradation.records import write_atomically
 
 REPORT, VERDICT, TABLE = "REPORT.md", "verdict.json", "table.csv"
-FIGURES = tuple(
-    f"{stem}.{form}"
-    for stem in ("curves", "final_error", "gradient_ratio", "gradient_heat")
-    for form in ("png", "svg")
-)
 _LIMITS = {
     "quick": "Preset `quick` is a small net on small images for a few hundred iterations. It can "
     "show that plain nets degrade and that the shortcut removes most of it. That residual nets do "
@@ -27,16 +22,6 @@ _LIMITS = {
     "the paper's numbers are for the full length and stand here for orientation only.",
     "paper": "The protocol is that of Sec. 4.2, with the departures marked `DEVIATION:` in `conf/` "
     "and listed in the README; the paper reports one run an arm (five for residual-110).",
-}
-_PROBE_FIGURES = {
-    "gradient_ratio": "![Gradient at the first block over that at the last, against depth]"
-    "(gradient_ratio.png)\n\nNorm of the gradient that reaches the first block's output over that "
-    "at the last one's, before the first step and at the last record: mean with Student's 95 % "
-    "interval, each seed a dot. Below 1 it vanishes on its way back, above 1 it grows. Runs that "
-    "diverged have no last record.",
-    "gradient_heat": "![Norm of the weights' gradient by layer and iteration](gradient_heat.png)"
-    "\n\nNorm of the gradient of each 3x3 layer's weights, with batch norm: geometric mean over "
-    "seeds.",
 }
 _LIMIT_SHAPES = (
     "The data set is `shapes`: procedural images, not CIFAR-10. Nothing here can be compared with "
@@ -89,7 +74,8 @@ def closing_text(study_dir: Path, committed_dir: Path | None) -> str:
         read_records(committed_dir) if committed_dir and (committed_dir / "runs").is_dir() else None
     )
     errors = tables.text_table(tables.closing_rows(read_records(study_dir), kept))
-    paths = [study_dir / name for name in (REPORT, *FIGURES)]
+    names = [f"{stem}.{form}" for stem in figures.STEMS for form in ("png", "svg")]
+    paths = [study_dir / name for name in (REPORT, *names)]
     found = "\n".join(path.as_posix() for path in paths if path.exists())
     note = "training: the paper's is the running error, ours the clean one of the last iterate"
     if this["preset"] == "quick":
@@ -142,7 +128,11 @@ def _report_text(
         "![Error of the last iterate against depth](final_error.png)",
         f"Last iterate on {study.data_title}, preset {study.preset}, {study.seeds_text}: mean over "
         "seeds with Student's 95 % interval; each seed a dot.",
-        *(text for stem, text in _PROBE_FIGURES.items() if stem in drawn),
+        *(
+            f"![{figure.title}]({figure.stem}.png)\n\n{figure.caption}"
+            for figure in figures.OWN
+            if figure.stem in drawn
+        ),
         "## Beside the paper",
         *_paper_tables(study),
         "## Runs",

@@ -1,6 +1,8 @@
 """The look of the figures: one shade and one marker a depth, the same in every figure."""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,18 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "degradation",
     "svg.fonttype": "path",
 }
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure of one experiment's own, and what the report says below it."""
+
+    stem: str
+    """Name of its files."""
+    title: str
+    caption: str
+    draw: Callable[[Study], Figure | None]
+    """None for a study that did not measure what it shows."""
 
 
 def colour(depth: int) -> tuple[float, float, float, float]:

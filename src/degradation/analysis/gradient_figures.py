@@ -1,6 +1,4 @@
-"""Figures of what the probes recorded; a study without probes has none."""
-
-from pathlib import Path
+"""Figures of the probe `gradients`: flow against depth, and layer by layer over iterations."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +11,7 @@ from numpy.typing import NDArray
 from degradation.analysis.curves import RunCurves, Study
 from degradation.analysis.estimands import KINDS
 from degradation.analysis.statistics import mean_interval
-from degradation.analysis.style import KIND_STYLE, LINES, handle, save, title
+from degradation.analysis.style import KIND_STYLE, LINES, Drawing, handle, title
 
 RATIO = "probe/gradients/first_to_last_output"
 WEIGHT = "probe/gradients/weight/"
@@ -26,33 +24,22 @@ VARIANTS = {
 """What an arm's overrides are called; others by themselves."""
 
 
-def draw(study: Study, folder: Path) -> list[Path]:
-    if not any(RATIO in run.curves for run in study.runs):
-        return []
-    drawn = save(_gradient_ratio(study), folder / "gradient_ratio")
-    if _arms(study, ""):
-        drawn += save(_gradient_heat(study), folder / "gradient_heat")
-    return drawn
-
-
-def _overrides(run: RunCurves) -> str:
-    return run.arm.removeprefix(f"{run.kind}-{run.depth}").removeprefix("-")
-
-
 def _arms(study: Study, variant: str) -> dict[tuple[str, int], list[RunCurves]]:
     """Runs with gradients on record by kind and depth."""
     arms: dict[tuple[str, int], list[RunCurves]] = {}
     for run in study.runs:
-        if _overrides(run) == variant and run.has_ended and RATIO in run.curves:
+        if run.overrides == variant and run.has_ended and RATIO in run.curves:
             arms.setdefault((run.kind, run.depth), []).append(run)
     return arms
 
 
-def _gradient_ratio(study: Study) -> Figure:
+def _gradient_ratio(study: Study) -> Figure | None:
     """First block's gradient over the last one's against depth, a panel a variant: before the first
     step and at the end.
     """
-    variants = sorted({_overrides(run) for run in study.runs}, key=lambda name: (len(name), name))
+    if not any(RATIO in run.curves for run in study.runs):
+        return None
+    variants = sorted({run.overrides for run in study.runs}, key=lambda name: (len(name), name))
     figure = Figure(figsize=(3.4 * len(variants) + 2, 4.4), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, len(variants)))
     handles = []
@@ -109,9 +96,10 @@ def _ratio_line(
     )  # fmt: skip
 
 
-def _gradient_heat(study: Study) -> Figure:
+def _gradient_heat(study: Study) -> Figure | None:
     """Norm of each layer's weight gradient over iterations, a panel an arm."""
-    arms = _arms(study, "")
+    if not (arms := _arms(study, "")):
+        return None
     depths = sorted({depth for _, depth in arms})
     figure = Figure(figsize=(2.3 * len(depths) + 1.6, 5.4), layout="constrained")
     panels = figure.subplots(len(KINDS), len(depths), sharex=True, squeeze=False)
@@ -158,3 +146,23 @@ def _heat(runs: list[RunCurves]) -> tuple[list[int], NDArray[np.float64]]:
                 seen[layer - 1, iterations.index(i)] += 1
     with np.errstate(invalid="ignore"):
         return iterations, sums / seen
+
+
+FIGURES = (
+    Drawing(
+        "gradient_ratio",
+        "Gradient at the first block over that at the last, against depth",
+        "Norm of the gradient that reaches the first block's output over that at the last one's, "
+        "before the first step and at the last record: mean with Student's 95 % interval, each "
+        "seed a dot. Below 1 it vanishes on its way back, above 1 it grows. Runs that diverged "
+        "have no last record.",
+        _gradient_ratio,
+    ),
+    Drawing(
+        "gradient_heat",
+        "Norm of the weights' gradient by layer and iteration",
+        "Norm of the gradient of each 3x3 layer's weights, with batch norm: geometric mean over "
+        "seeds.",
+        _gradient_heat,
+    ),
+)

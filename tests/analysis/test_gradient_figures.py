@@ -1,4 +1,4 @@
-"""Figures of the probes: there where there are probes, the same again, of the right numbers."""
+"""Figures of gradient flow: there where it was measured, the same again, of the right numbers."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from tests.analysis.synthetic import config
 
 from degradation import records
-from degradation.analysis import figures, probe_figures
+from degradation.analysis import figures, gradient_figures
 from degradation.analysis.curves import Study
 from degradation.analysis.sources import read
 
@@ -46,8 +46,8 @@ def test_redrawing_gives_the_same_bytes(study: Study, tmp_path: Path) -> None:
 
 
 def test_heat_is_the_geometric_mean_over_seeds(study: Study) -> None:
-    runs = probe_figures._arms(study, "")["plain", 18]
-    iterations, heat = probe_figures._heat(runs)
+    runs = gradient_figures._arms(study, "")["plain", 18]
+    iterations, heat = gradient_figures._heat(runs)
     assert iterations == [0, 10, 20]
     assert heat == pytest.approx(np.array([[1.5] * 3, [2.5] * 3, [3.5] * 3]))
 
@@ -57,6 +57,8 @@ def test_a_run_that_broke_off_has_a_start_but_no_last_record(study: Study) -> No
         lines = [line for line in axes.lines if line.get_marker() == "s"]
         return [np.asarray(line.get_ydata()).tolist() for line in lines]
 
-    with_norm, without = probe_figures._gradient_ratio(study).axes
+    figure = gradient_figures._gradient_ratio(study)
+    assert figure
+    with_norm, without = figure.axes
     assert plain_lines(with_norm) == [[1.5], [-2.0]]
     assert plain_lines(without) == [[-3.0], []]
