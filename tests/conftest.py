@@ -25,3 +25,13 @@ def cifar10_root() -> Path:
     if (cache_folder() / "cifar-10-batches-py").is_dir():
         return cache_folder()
     pytest.skip("no CIFAR-10 here: set DATA_ROOT to the folder that holds cifar-10-batches-py/")
+
+
+@pytest.fixture(scope="session")
+def mnist_root() -> Path:
+    """A folder with the real `MNIST/raw/`; tests that need it are skipped without."""
+    if (root := os.environ.get("DATA_ROOT")) and Path(root, "MNIST/raw").expanduser().is_dir():
+        return Path(root).expanduser().absolute()
+    if (cache_folder() / "MNIST/raw").is_dir():
+        return cache_folder()
+    pytest.skip("no MNIST here: set DATA_ROOT to the folder that holds MNIST/raw/")

@@ -2,6 +2,7 @@
 
 import copy
 import re
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.helpers import composed, make_config
 
-from degradation import cli, config, identity
+from degradation import cli, config, identity, records
 from degradation.config import Config, ConfigError
 
 BASELINE = make_config(preset="paper")
@@ -104,10 +105,14 @@ BAD = [
     ("model.shortcut=D", "A, B, C"),
     ("model.bn_group_size=48", "0 or a divisor of the batch of 128"),
     ("model.bn_group_size=-1", "0 or more"),
-    ("model.activation=gelu", "relu, prelu"),
+    ("model.activation=gelu", "relu, prelu, linear"),
+    ("model.net=vgg", "resnet, mlp, stack, autoencoder"),
     ("model.order=middle", "post, pre"),
-    ("model.init=orthogonal", "fan_out, fan_in, xavier"),
-    ("data.name=mnist", "cifar10, shapes"),
+    ("model.init=orthogonal", "fan_out, fan_in, xavier, small, torch"),
+    ("data.name=imagenet", "cifar10, shapes, mnist, uniform"),
+    ("data.name=mnist", "cifar10, shapes for model.net=resnet"),
+    ("data.scaling=none", "mean_subtracted, zero_to_one, minus_one_to_one"),
+    ("optim.name=lion", "sgd, adam"),
     ("data.split=half", "full, val"),
     ("data.train_images=-1", "0 or more"),
     ("data.train_images=50001", "0 to 50000"),
@@ -192,7 +197,8 @@ def test_names(overrides: list[str], name: str) -> None:
 def test_leaves_of_the_identity_are_told_apart_by_their_last_part() -> None:
     keys = identity.of(config.to_dict(make_config()))
     assert "data.name" in keys
-    labels = ["data" if key == "data.name" else key.rpartition(".")[2] for key in keys]
+    parts = (key.rpartition(".") for key in keys)
+    labels = [group if label == "name" else label for group, _, label in parts]
     assert sorted(set(labels)) == sorted(labels)
 
 
@@ -208,20 +214,23 @@ def test_what_is_no_part_of_the_identity() -> None:
 
 
 VALUES: dict[str, list[Any]] = {
+    "model.net": ["resnet", "mlp"],
     "model.kind": ["plain", "residual"],
     "model.depth": [18, 110],
     "model.width": [16, 1, 11],
     "model.shortcut": ["A", "B", "C"],
     "model.batch_norm": [True, False],
     "model.bn_group_size": [0, 1, 2],
-    "model.activation": ["relu", "prelu"],
+    "model.activation": ["relu", "prelu", "linear"],
     "model.order": ["post", "pre"],
     "model.init": ["fan_out", "fan_in", "xavier"],
     "data.name": ["cifar10", "shapes"],
     "data.split": ["full", "val"],
     "data.train_images": [0, 1_000],
     "data.pixels": [32, 16],
+    "data.scaling": ["mean_subtracted", "zero_to_one"],
     "data.augment": [True, False],
+    "optim.name": ["sgd", "adam"],
     "optim.lr": [0.1, 0.01, 1e-05, 1.0],
     "optim.momentum": [0.9, 0.0],
     "optim.weight_decay": [1e-4, 0.0],
@@ -285,6 +294,24 @@ def test_differences_name_the_keys() -> None:
     theirs = config.to_dict(make_config("optim.momentum=0.5"))
     expected = ["model.depth: 56 / 18", "optim.momentum: 0.9 / 0.5"]
     assert identity.differences(ours, theirs) == expected
+
+
+@pytest.mark.parametrize("study", ["depth_sweep", "gradient_flow"])
+def test_records_from_before_a_setting_was_added_are_still_the_same_runs(study: str) -> None:
+    run_dir = sorted((Path("results") / study / "quick/runs").iterdir())[-1]
+    recorded = records.read_config(run_dir)
+    summary = records.read_summary(run_dir)
+    assert recorded
+    assert summary
+    assert "net" not in recorded["model"]
+    assert config.config_hash(config.from_dict(recorded)) == summary["config_hash"]
+    assert identity.differences(config.to_dict(config.from_dict(recorded)), recorded) == []
+    assert identity.of(recorded) == identity.of(config.to_dict(config.from_dict(recorded)))
+
+
+def test_added_settings_are_the_defaults() -> None:
+    defaults = identity.flatten(config.to_dict(Config()))
+    assert {key: defaults[key] for key in identity.ADDED} == identity.ADDED
 
 
 def test_hash_is_over_what_is_computed() -> None:

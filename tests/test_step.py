@@ -9,7 +9,7 @@ from tests.helpers import fresh_state, noise_data, tiny_config
 from torch import Tensor, nn
 
 from degradation.data.batches import Data, train_batches
-from degradation.nets.resnet import build_model
+from degradation.nets import build_model
 from degradation.step import EagerStep, evaluate
 
 CFG = tiny_config()

@@ -6,10 +6,8 @@ from Hydra's composed config to a checked `Config`; whatever is wrong is answere
 """
 
 import dataclasses
-import hashlib
-import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -19,9 +17,32 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from degradation import identity
 
 KINDS = ("plain", "residual")
-DATA_SETS = ("cifar10", "shapes")
+NETS = ("resnet", "mlp", "stack", "autoencoder")
+SCALINGS = ("mean_subtracted", "zero_to_one", "minus_one_to_one")
 PRECISIONS = ("fp32", "tf32", "bf16")
-PROBES = ("gradients", "responses")
+PROBES = {"gradients": ("resnet",), "responses": ("resnet",), "first_layer": ("autoencoder",)}
+"""Which nets each of them can measure."""
+
+
+@dataclass(frozen=True)
+class DataForm:
+    """What a data set's images are."""
+
+    channels: int
+    pixels: tuple[int, ...]
+    """Sides in pixels it can be had in, the full one first."""
+    train_images: int
+    test_images: int
+
+
+DATA_SETS = {
+    "cifar10": DataForm(3, (32, 16, 8), 50_000, 10_000),
+    "shapes": DataForm(3, (32, 16, 8), 50_000, 10_000),
+    "mnist": DataForm(1, (28, 14, 7), 60_000, 10_000),
+    "uniform": DataForm(1, (4,), 2_000, 1_000),
+}
+VAL_IMAGES = 5_000
+"""Held out of the training images for `data.split: val`."""
 TRACKING_MODES = ("auto", "offline", "online", "off")
 
 
@@ -31,14 +52,23 @@ class ConfigError(ValueError):
 
 @dataclass
 class ModelConfig:
-    """The CIFAR nets of Sec. 4.2: three stages of 3x3 convs, two convs a block."""
+    """A net: `resnet`, or one of those beside it, for which not every field has a meaning."""
 
+    net: str = "resnet"
+    """`resnet`: the CIFAR nets of Sec. 4.2, three stages of 3x3 convs, two convs a block; `mlp`:
+    fully connected, two layers a block; `stack`: such blocks alone, which learn to copy their
+    input; `autoencoder`: the small convolutional one that is copied so often.
+    """
     kind: str = MISSING
     """`plain` or `residual`: the same layers, without or with the addition of the shortcut."""
     depth: int = MISSING
-    """Weighted layers: stem, 2 convs a block, linear. Even, at least 8."""
+    """Weighted layers, even: first, 2 a block, last, at least 8; `mlp` at least 4; `stack`: 2 a
+    block and no others; `autoencoder`: 4.
+    """
     width: int = MISSING
-    """Channels of the first stage; the others have 2 and 4 times as many."""
+    """Channels of the first stage; the others have 2 and 4 times as many. Of `mlp` the hidden
+    features.
+    """
     shortcut: str = MISSING
     """`A` identity with zero-padded channels, `B` 1x1 projection where the size changes, `C`
     everywhere.
@@ -48,13 +78,15 @@ class ModelConfig:
     bn_group_size: int = MISSING
     """Images that are normalised together in training; 0 for the whole batch."""
     activation: str = MISSING
-    """`relu` or `prelu` (one learnt slope a channel)."""
+    """`relu`, `prelu` (one learnt slope a channel) or `linear` (none)."""
     order: str = MISSING
     """`post` (conv, BN, activation: He et al. 2015) or `pre` (BN, activation, conv: He et al.
     2016).
     """
     init: str = MISSING
-    """Of the convs: He-normal by `fan_out` or `fan_in`; `xavier`: Glorot-normal, the older way."""
+    """He-normal by `fan_out` or `fan_in`; `xavier`: Glorot-normal, the older way; `small`: normal
+    with a standard deviation of 0.01; `torch`: the framework's own.
+    """
 
 
 @dataclass
@@ -62,29 +94,38 @@ class DataConfig:
     """What is trained on."""
 
     name: str = MISSING
-    """`cifar10`, or `shapes`, a procedural stand-in of the same form for machines without CIFAR-10.
+    """`cifar10`, or `shapes`, a procedural stand-in of the same form for machines without CIFAR-10;
+    `mnist`; `uniform`, vectors of 16 independent numbers.
     """
     root: str | None = None
-    """Folder that holds `cifar-10-batches-py/`; null: the cache folder, filled by download when
-    empty.
+    """Folder that holds `cifar-10-batches-py/` or `MNIST/raw/`; null: the cache folder, filled by
+    download when empty.
     """
     split: str = MISSING
-    """`full`: 50,000 training images and the test set; `val`: 45,000, and the other 5,000 in the
-    test set's place.
+    """`full`: all training images and the test set; `val`: all but 5,000, and these in the test
+    set's place.
     """
     train_images: int = MISSING
     """Train on the first this many images of the split (the sets come shuffled); 0: on all of them.
     """
     pixels: int = MISSING
-    """Side of the images in pixels: 32, or 16 or 8 (mean-pooled)."""
+    """Side of the images in pixels: 32, or 16 or 8 (mean-pooled); of `mnist` 28, 14 or 7; of
+    `uniform` 4.
+    """
+    scaling: str = "mean_subtracted"
+    """`mean_subtracted`: in [0, 1], the training images' per-pixel mean subtracted; `zero_to_one`;
+    `minus_one_to_one`.
+    """
     augment: bool = MISSING
     """Pad by 4 of 32 pixels, random crop, flip with probability 1/2."""
 
 
 @dataclass
 class OptimConfig:
-    """SGD with momentum, weight decay on all parameters."""
+    """SGD with momentum, or Adam; weight decay on all parameters."""
 
+    name: str = "sgd"
+    """`sgd`, or `adam` (Kingma and Ba 2015), whose first average `momentum` then is."""
     lr: float = MISSING
     """Learning rate before the milestones and after the warm-up."""
     momentum: float = MISSING
@@ -141,13 +182,15 @@ class TrainerConfig:
     """Images a forward pass in evaluations."""
     checkpoint_every: int = MISSING
     """Iterations between two checkpoints; 0: only at the end."""
-    deterministic: bool = MISSING
+    deterministic: bool = True
     """Fixed cuDNN algorithms: on one GPU the same numbers again, whatever runs beside; false: the
     fastest that cuDNN finds by trying.
     """
     probes: list[str] = field(default_factory=list)
-    """Measurements for the record, as `probe/...`: `gradients`, `responses`."""
-    probe_every: int = MISSING
+    """Measurements for the record, as `probe/...`: `gradients`, `responses`; of the autoencoder
+    `first_layer`.
+    """
+    probe_every: int = 100
     """Iterations between two of them, besides before the first step and at the end; 0: only these.
     """
 
@@ -215,8 +258,7 @@ def to_dict(cfg: Config) -> dict[str, Any]:
 
 def config_hash(cfg: Config) -> str:
     """Eight hexadecimal digits over the identity."""
-    text = json.dumps(identity.of(to_dict(cfg)), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    return identity.digest(to_dict(cfg))
 
 
 def arm_name(cfg: Config, baseline: Config) -> str:
@@ -227,7 +269,8 @@ def arm_name(cfg: Config, baseline: Config) -> str:
     parts = [cfg.model.kind, str(cfg.model.depth)]
     for key in sorted(ours):
         if ours[key] != theirs[key] and key not in ("model.kind", "model.depth", "seed"):
-            label = "data" if key == "data.name" else key.rpartition(".")[2]
+            group, _, label = key.rpartition(".")
+            label = group if label == "name" else label
             parts.append(label + _value_text(ours[key]))
     return "-".join(parts)
 
@@ -249,15 +292,17 @@ def study_dir(cfg: Config) -> Path:
 
 def check(cfg: Config) -> None:
     """Every value a user can get wrong; the first wrong one is a ConfigError."""
-    choices: dict[str, tuple[object, ...]] = {
+    choices: dict[str, Collection[object]] = {
+        "model.net": NETS,
         "model.kind": KINDS,
         "model.shortcut": ("A", "B", "C"),
-        "model.activation": ("relu", "prelu"),
+        "model.activation": ("relu", "prelu", "linear"),
         "model.order": ("post", "pre"),
-        "model.init": ("fan_out", "fan_in", "xavier"),
+        "model.init": ("fan_out", "fan_in", "xavier", "small", "torch"),
         "data.name": DATA_SETS,
         "data.split": ("full", "val"),
-        "data.pixels": (32, 16, 8),
+        "data.scaling": SCALINGS,
+        "optim.name": ("sgd", "adam"),
         "schedule.warmup": ("none", "constant", "linear"),
         "trainer.precision": PRECISIONS,
         "tracking.mode": TRACKING_MODES,
@@ -291,8 +336,8 @@ def check(cfg: Config) -> None:
 
 
 def _check_relations(cfg: Config) -> None:
-    depth, batch, milestones = cfg.model.depth, cfg.trainer.batch_size, cfg.schedule.milestones
-    _require(depth >= 8 and depth % 2 == 0, "model.depth", depth, "even numbers from 8")
+    batch, milestones = cfg.trainer.batch_size, cfg.schedule.milestones
+    _check_net(cfg.model, cfg.data)
     _require(
         cfg.optim.momentum < 1, "optim.momentum", cfg.optim.momentum, "0 up to, not including, 1"
     )
@@ -309,7 +354,7 @@ def _check_relations(cfg: Config) -> None:
         group,
         f"0 or a divisor of the batch of {batch}",
     )
-    images = 45_000 if cfg.data.split == "val" else 50_000
+    images = train_images(cfg.data)
     _require(
         cfg.data.train_images <= images,
         "data.train_images",
@@ -324,6 +369,9 @@ def _check_relations(cfg: Config) -> None:
     )
     for probe in cfg.trainer.probes:
         _require(probe in PROBES, "trainer.probes", probe, ", ".join(PROBES))
+        nets = ", ".join(PROBES[probe])
+        fits = cfg.model.net in PROBES[probe]
+        _require(fits, "model.net", cfg.model.net, f"{nets} for the probe {probe}")
     intervals = ["eval_every", "full_eval_every", "checkpoint_every"]
     for key in [*intervals, *(["probe_every"] if cfg.trainer.probes else [])]:
         value, record = getattr(cfg.trainer, key), cfg.trainer.record_every
@@ -336,6 +384,36 @@ def _check_relations(cfg: Config) -> None:
     for name in ("experiment", "preset"):
         value = getattr(cfg, name)
         _require(value.replace("_", "").isalnum(), name, value, "letters, digits and underscores")
+
+
+def _check_net(model: ModelConfig, data: DataConfig) -> None:
+    form = DATA_SETS[data.name]
+    least = {"resnet": 8, "mlp": 4, "stack": 2, "autoencoder": 4}[model.net]
+    channels = {"resnet": (3,), "autoencoder": (1,)}.get(model.net, (1, 3))
+    sets = ", ".join(name for name, form in DATA_SETS.items() if form.channels in channels)
+    fits = form.channels in channels
+    _require(fits, "data.name", data.name, f"{sets} for model.net={model.net}")
+    sides = [side for side in form.pixels if model.net != "autoencoder" or side % 4 == 0]
+    _require(data.pixels in sides, "data.pixels", data.pixels, ", ".join(map(str, sides)))
+    is_even = model.depth >= least and model.depth % 2 == 0
+    if model.net == "autoencoder":
+        _require(model.depth == least, "model.depth", model.depth, f"{least}, its only depth")
+    _require(is_even, "model.depth", model.depth, f"even numbers from {least}")
+
+
+def probes_of(net: str) -> tuple[str, ...]:
+    """The probes that can measure a `model.net`."""
+    return tuple(probe for probe, nets in PROBES.items() if net in nets)
+
+
+def train_images(data: DataConfig) -> int:
+    """How many there are in the split."""
+    return DATA_SETS[data.name].train_images - (VAL_IMAGES if data.split == "val" else 0)
+
+
+def image_shape(data: DataConfig) -> tuple[int, int, int]:
+    """(C, P, P)."""
+    return DATA_SETS[data.name].channels, data.pixels, data.pixels
 
 
 def _require(condition: bool, key: str, found: object, accepted: str) -> None:

@@ -10,15 +10,13 @@ import joblib
 import torch
 
 from degradation import environment
-from degradation.config import Config
-from degradation.nets.resnet import build_model, count_multiply_adds
+from degradation.config import DATA_SETS, VAL_IMAGES, Config, image_shape, train_images
+from degradation.nets import build_model, count_multiply_adds
 from degradation.optim import build_optimizer
 from degradation.step import build_step
 
 STEPS, ENOUGH_S = 20, 2.0
 """Steps timed after one to warm up; as few as one where they take long."""
-TRAINING_IMAGES = {"full": 50_000, "val": 45_000}
-TEST_IMAGES = {"full": 10_000, "val": 5_000}
 
 
 def workers(device: torch.device) -> int:
@@ -60,8 +58,8 @@ def run_s(cfg: Config, step_s: float) -> float:
 
 
 def images_evaluated(cfg: Config) -> int:
-    train = cfg.data.train_images or TRAINING_IMAGES[cfg.data.split]
-    test = TEST_IMAGES[cfg.data.split]
+    train = cfg.data.train_images or train_images(cfg.data)
+    test = VAL_IMAGES if cfg.data.split == "val" else DATA_SETS[cfg.data.name].test_images
     curve = min(cfg.trainer.curve_train_images, train) + (cfg.trainer.curve_test_images or test)
     curves, wholes = (
         _times(cfg, every) for every in (cfg.trainer.eval_every, cfg.trainer.full_eval_every)
@@ -79,7 +77,8 @@ def _fit(runs: Sequence[Config], device: torch.device) -> dict[int, float]:
     depths = sorted(by_depth)
     shallow, deep = depths[0], depths[len(depths) // 2]  # the deepest would take too long to time
     cost = {
-        depth: count_multiply_adds(run.model, run.data.pixels) for depth, run in by_depth.items()
+        depth: count_multiply_adds(run.model, image_shape(run.data))
+        for depth, run in by_depth.items()
     }
     timed = {depth: time_step_s(by_depth[depth], device) for depth in {shallow, deep}}
     if shallow == deep:
@@ -91,11 +90,12 @@ def _fit(runs: Sequence[Config], device: torch.device) -> dict[int, float]:
 def time_step_s(cfg: Config, device: torch.device) -> float:
     """The median of a few steps on random images."""
     memory_format = torch.channels_last
-    model = build_model(cfg.model).to(device, memory_format=memory_format)  # type: ignore[call-overload]
+    model = build_model(cfg.model, image_shape(cfg.data)).to(device, memory_format=memory_format)  # type: ignore[call-overload]
     optimizer = build_optimizer(model, cfg.optim)
     step = build_step(model, optimizer, cfg.trainer.precision, cfg.hardware.capture)
-    batch, pixels = cfg.trainer.batch_size, cfg.data.pixels
-    images = torch.randn(batch, 3, pixels, pixels, device=device).to(memory_format=memory_format)
+    batch = cfg.trainer.batch_size
+    images = torch.randn(batch, *image_shape(cfg.data), device=device)
+    images = images.to(memory_format=memory_format)
     labels = torch.randint(0, 10, (batch,), device=device)
     times: list[float] = []
     while len(times) < 2 or (len(times) <= STEPS and sum(times) < ENOUGH_S):

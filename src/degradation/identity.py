@@ -1,5 +1,7 @@
 """What makes two runs the same run: shared by what makes runs and by what judges them."""
 
+import hashlib
+import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -17,6 +19,13 @@ NOT_IDENTITY = (
 )
 """Keys of a config that say where and how a run is made and kept, not what is computed."""
 
+ADDED: dict[str, Any] = {
+    "model.net": "resnet",
+    "data.scaling": "mean_subtracted",
+    "optim.name": "sgd",
+}
+"""Keys that came after the first records, and what every run before them was made with."""
+
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """{"model": {"depth": 18}} -> {"model.depth": 18}."""
@@ -29,12 +38,18 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def of(config: Mapping[str, Any]) -> dict[str, Any]:
     """The flat settings that decide what is computed: of the same identity is the same run."""
-    flat = flatten(config)
+    flat = ADDED | flatten(config)
     return {
         key: value
         for key, value in flat.items()
         if key not in NOT_IDENTITY and key.split(".")[0] not in NOT_IDENTITY
     }
+
+
+def digest(config: Mapping[str, Any]) -> str:
+    """Eight hexadecimal digits over the identity; later additions count where they differ."""
+    settings = {key: value for key, value in of(config).items() if ADDED.get(key) != value}
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def differences(

@@ -14,7 +14,7 @@ from degradation.config import Config
 from degradation.data.batches import Data, train_batches
 from degradation.optim import learning_rate
 from degradation.records import Row
-from degradation.step import build_step, evaluate
+from degradation.step import build_step, copies_input, evaluate
 
 Probe = Callable[[nn.Module], Row]
 """A measurement: entries for the record (`probe/...`)."""
@@ -25,7 +25,7 @@ class State:
     """What a run is made of; the loop advances `iteration`."""
 
     model: nn.Module
-    optimizer: torch.optim.SGD
+    optimizer: torch.optim.Optimizer
     iteration: int = 0
     """Steps taken."""
     wall_s: float = 0.0
@@ -54,7 +54,7 @@ def train(state: State, data: Data, cfg: Config, probes: Sequence[Probe] = ()) -
             state.iteration += 1
         if data.mean.is_cuda:
             yield {}
-        row = dict(zip(("train/loss", "train/error_pct"), step.read(), strict=True))  # synchronises
+        row = _entries("train/", step.read(), state.model)  # synchronises
         images_per_s = (last - first) * trainer.batch_size / (time.perf_counter() - since)
         row |= evaluations(state, data, cfg) if math.isfinite(row["train/loss"]) else {}
         if _due(last, trainer.probe_every, cfg):
@@ -88,11 +88,16 @@ def evaluations(state: State, data: Data, cfg: Config) -> Row:
     wanted += [("eval/train_", data.train, whole), ("test/", data.test, whole)]
     for prefix, split, due in wanted:
         if due and f"{prefix}loss" not in row:
-            loss, error_pct = evaluate(
-                state.model, split, data, trainer.eval_batch_size, trainer.precision
-            )
-            row |= {f"{prefix}loss": loss, f"{prefix}error_pct": error_pct}
+            found = evaluate(state.model, split, data, trainer.eval_batch_size, trainer.precision)
+            row |= _entries(prefix, found, state.model)
     return row
+
+
+def _entries(prefix: str, measured: tuple[float, float], model: nn.Module) -> Row:
+    """Loss and error by name; the error only where it has a meaning."""
+    loss, error_pct = measured
+    errors = {} if copies_input(model) else {f"{prefix}error_pct": error_pct}
+    return {f"{prefix}loss": loss} | errors
 
 
 def _due(iteration: int, every: int, cfg: Config) -> bool:

@@ -1,4 +1,4 @@
-"""SGD, and the learning rate as a pure function of the iteration."""
+"""SGD and Adam, and the learning rate as a pure function of the iteration."""
 
 import inspect
 
@@ -35,9 +35,14 @@ class SGD(torch.optim.SGD):
     step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
 
 
-def build_optimizer(model: nn.Module, cfg: OptimConfig) -> torch.optim.SGD:
-    """SGD with momentum; weight decay on all parameters, biases included (Sec. 3.4)."""
+def build_optimizer(model: nn.Module, cfg: OptimConfig) -> torch.optim.Optimizer:
+    """SGD with momentum, or Adam; weight decay on all parameters, biases included (Sec. 3.4)."""
     device = next(model.parameters()).device
+    if cfg.name == "adam":
+        betas = (cfg.momentum, 0.999)
+        return torch.optim.Adam(
+            model.parameters(), lr=cfg.lr, betas=betas, weight_decay=cfg.weight_decay
+        )
     return SGD(
         model.parameters(),
         lr=cfg.lr,

@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 
 from degradation import checkpoint, config, records, train
-from degradation.config import PROBES, ConfigError
 from degradation.records import RecordError, Row
 
 PROBED = "probes.json"
@@ -15,10 +14,9 @@ PROBED = "probes.json"
 def probe_run(run_dir: Path, names: Sequence[str], data_root: str | None) -> Row:
     """Entries `probe/...` of the run's checkpoint, written to `probes.json` in its directory too.
 
-    Raises ConfigError, RecordError, CheckpointError or DataError, with a message for the user.
+    names: none for all that can measure the run's net. Raises ConfigError, RecordError,
+    CheckpointError or DataError, with a message for the user.
     """
-    if unknown := [name for name in names if name not in PROBES]:
-        raise ConfigError(f"probe: {unknown[0]!r}; accepted: {', '.join(PROBES)}")
     found = records.read_config(run_dir)
     if found is None:
         raise RecordError(f"{run_dir}: no {records.CONFIG}, so this is not a run directory")
@@ -26,7 +24,9 @@ def probe_run(run_dir: Path, names: Sequence[str], data_root: str | None) -> Row
     if not path.exists():
         raise RecordError(f"{path}: missing; committed records have none, train the run first")
     cfg = config.from_dict(found)
-    cfg.trainer.probes, cfg.data.root = list(names), data_root
+    cfg.trainer.probes = list(names or config.probes_of(cfg.model.net))
+    cfg.data.root = data_root
+    config.check(cfg)
     device = torch.device("cpu")
     state = train.fresh_state(cfg, device)
     iteration = checkpoint.load(path, state.model, state.optimizer, config.config_hash(cfg))

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from degradation.data.batches import Data, Split, normalise
+from degradation.data.batches import Data, Split, clean
 
 WARM_UP_STEPS = 3
 """Before a capture, so that libraries have set themselves up."""
@@ -14,6 +14,7 @@ class EagerStep:
     """Forward, backward and SGD of one batch; loss and errors add up on the device until `read`."""
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, precision: str):
+        self.copies = copies_input(model)
         self.model, self.optimizer, self.precision = model, optimizer, precision
         device = next(model.parameters()).device
         self._loss = torch.zeros((), device=device)
@@ -28,7 +29,7 @@ class EagerStep:
                 group["lr"] = self._lr
 
     def __call__(self, images: Tensor, labels: Tensor, lr: float) -> None:
-        """images: (B, 3, P, P) float32; labels: (B,) int64."""
+        """images: (B, C, P, P) float32; labels: (B,) int64."""
         self._set_rate(lr)
         self._update(images, labels)
         self._images += len(labels)
@@ -44,17 +45,18 @@ class EagerStep:
 
     def _update(self, images: Tensor, labels: Tensor) -> None:
         with autocast(images.device, self.precision):
-            logits = self.model(images)  # (B, 10)
-        loss = F.cross_entropy(logits.float(), labels)
+            output = self.model(images)  # (B, 10), or the images' own shape
+        loss = loss_of(self.model, output, images, labels)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self._loss += loss.detach()
-        self._wrong += (logits.detach().argmax(1) != labels).sum()
+        if not self.copies:
+            self._wrong += (output.detach().argmax(1) != labels).sum()
 
     def read(self) -> tuple[float, float]:
-        """Mean loss and error in percent since the last read: running, augmented, train mode.
-        Synchronises.
+        """Mean loss and error in percent since the last read: running, augmented, train mode; of a
+        net that copies its input the error has no meaning. Synchronises.
         """
         loss, error_pct = self._loss.item() / self._steps, 100 * self._wrong.item() / self._images
         self._loss.zero_()
@@ -123,9 +125,25 @@ class CapturedStep(EagerStep):
 def build_step(
     model: nn.Module, optimizer: torch.optim.Optimizer, precision: str, capture: bool
 ) -> EagerStep:
-    """capture: as one CUDA graph, where the model is on CUDA; the same numbers either way."""
-    on_cuda = next(model.parameters()).is_cuda
-    return (CapturedStep if capture and on_cuda else EagerStep)(model, optimizer, precision)
+    """capture: as one CUDA graph, where the model is on CUDA and the optimizer SGD; the same
+    numbers either way.
+    """
+    captured = (
+        capture and next(model.parameters()).is_cuda and isinstance(optimizer, torch.optim.SGD)
+    )
+    return (CapturedStep if captured else EagerStep)(model, optimizer, precision)
+
+
+def copies_input(model: nn.Module) -> bool:
+    """Whether the net has a loss of its own, against its input, instead of labels."""
+    return hasattr(model, "loss")
+
+
+def loss_of(model: nn.Module, output: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+    """The mean over a batch: cross-entropy of logits (B, 10), or the net's own."""
+    if copies_input(model):
+        return model.loss(output.float(), images)  # type: ignore[no-any-return, operator]
+    return F.cross_entropy(output.float(), labels)
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
@@ -137,7 +155,7 @@ def evaluate(
     model: nn.Module, split: Split, data: Data, batch_size: int, precision: str
 ) -> tuple[float, float]:
     """Mean loss and error in percent on clean images in eval mode; the model is back in train mode
-    afterwards.
+    afterwards. Of a net that copies its input the error has no meaning.
     """
     model.eval()
     loss = torch.zeros((), device=data.mean.device)
@@ -145,10 +163,13 @@ def evaluate(
     for pixels, labels in zip(
         torch.split(split.images, batch_size), torch.split(split.labels, batch_size), strict=True
     ):
-        images = normalise(pixels[:, :-1], data.mean[:-1], data.pixels)
+        images = clean(data, pixels)
         with autocast(images.device, precision):
-            logits = model(images)
-        loss += F.cross_entropy(logits.float(), labels, reduction="sum")
-        wrong += (logits.argmax(1) != labels).sum()
+            output = model(images)
+        if copies_input(model):
+            loss += loss_of(model, output, images, labels) * len(labels)
+        else:
+            loss += F.cross_entropy(output.float(), labels, reduction="sum")
+            wrong += (output.argmax(1) != labels).sum()
     model.train()
     return loss.item() / len(split), 100 * wrong.item() / len(split)

@@ -13,15 +13,16 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from degradation import checkpoint, cli, config, environment, identity, probes, records, tracking
-from degradation.config import Config, ConfigError, DataConfig
-from degradation.data.batches import Data, normalise, prepare
+from degradation.config import Config, ConfigError, DataConfig, image_shape
+from degradation.data.batches import Data, clean, prepare
 from degradation.data.images import load_images
 from degradation.loop import Probe, State, train
-from degradation.nets.resnet import ResNet, build_model, count_multiply_adds, count_parameters
+from degradation.nets import build_model, count_multiply_adds, count_parameters
 from degradation.optim import build_optimizer
 from degradation.records import Row
 
 LOCK = ".lock"
+LOSSES = ("train/loss", "eval/train_loss", "test/loss")
 
 Turns = Generator[None, None, dict[str, Any]]
 """A run that stops where others may take their turn, and returns its summary."""
@@ -127,16 +128,17 @@ def build_probes(cfg: Config, data: Data) -> list[Probe]:
 
     def build(name: str) -> Probe:
         part = data.train.first(probes.IMAGES[name])
-        images = normalise(part.images[:, :-1], data.mean[:-1], data.pixels)
+        images = clean(data, part.images)
         measure = probes.MEASURES[name]
-        return lambda model: measure(cast(ResNet, model), images, part.labels)
+        return lambda model: measure(cast(Any, model), images, part.labels)
 
     return [build(name) for name in cfg.trainer.probes]
 
 
 def fresh_state(cfg: Config, device: torch.device) -> State:
     """The run before its first step; PyTorch's global generator is seeded already."""
-    model = build_model(cfg.model).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = build_model(cfg.model, image_shape(cfg.data))
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return State(model, build_optimizer(model, cfg.optim))
 
 
@@ -150,7 +152,7 @@ def summarise(cfg: Config, name: str, rows: Sequence[Row], parameters: int) -> d
     so.
     """
     last = rows[-1]
-    measured = {"train/loss", "eval/train_loss", "test/loss"} <= last.keys()
+    measured = last.keys() >= set(LOSSES)
     finished = measured and last["iteration"] == cfg.schedule.iterations
     tested = [row for row in rows if "test/error_pct" in row]
     best = min(tested, key=lambda row: row["test/error_pct"], default=None)
@@ -171,7 +173,7 @@ def summarise(cfg: Config, name: str, rows: Sequence[Row], parameters: int) -> d
         "best_on_test_set": best and {key: best[key] for key in ("iteration", "test/error_pct")},
         "iteration_below_80_pct": next(below, None),
         "parameters": parameters,
-        "multiply_adds": count_multiply_adds(cfg.model, cfg.data.pixels),
+        "multiply_adds": count_multiply_adds(cfg.model, image_shape(cfg.data)),
         "wall_s": last["wall_s"],
         "config_hash": config.config_hash(cfg),
     }
@@ -184,6 +186,7 @@ def progress_line(name: str, row: Row, iterations: int) -> str:
         "test/error_pct": "test",
     }
     errors = "  ".join(f"{label} {row[key]:5.2f} %" for key, label in shown.items() if key in row)
+    errors = errors or "  ".join(f"{key} {row[key]:.4g}" for key in LOSSES if key in row)
     return f"{name:<18} {int(row['iteration']):>6}/{iterations}  lr {row['lr']:<7.4g} {errors}"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from degradation.benchmark import probes
-from degradation.config import PROBES
+from degradation.config import probes_of
 
 
 def test_the_shares_are_of_every_probe_and_depth(
@@ -14,6 +14,6 @@ def test_the_shares_are_of_every_probe_and_depth(
     monkeypatch.setattr(probes, "DEPTHS", (8,))
     monkeypatch.setattr(probes, "ROUNDS", 1)
     part = probes.measure(str(cifar10_root))
-    assert set(part) == {f"residual-8/{name}" for name in PROBES}
+    assert set(part) == {f"residual-8/{name}" for name in probes_of("resnet")}
     assert all(number["target"] == "at most 5" for number in part.values())
     assert probes.quick(8).trainer.probe_every == 100

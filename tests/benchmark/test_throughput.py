@@ -10,7 +10,7 @@ from tests.helpers import noise_data, tiny_config
 
 from degradation.benchmark import throughput, usual
 from degradation.data.archives import DataError
-from degradation.nets.resnet import build_model
+from degradation.nets import build_model
 
 
 def test_the_usual_script_reads_normalised_cifar10(cifar10_root: Path) -> None:

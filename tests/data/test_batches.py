@@ -107,7 +107,7 @@ def test_every_augmentation_equals_torchvisions(pixels: int) -> None:
     draws = torch.cartesian_prod(torch.arange(places), torch.arange(places), torch.arange(2))
     chosen = torch.arange(len(draws)) % len(data.train)
     source = source_pixels(draws, pixels)
-    ours = normalise(data.train.images[chosen[:, None], source], data.mean[source], pixels)
+    ours = normalise(data.train.images[chosen[:, None], source], data.mean[source], data)
     clean = torch.from_numpy(pooled(images.train_images, pixels)).float() / 255
     clean -= data.mean[:-1].T.reshape(3, pixels, pixels)
     for image, index, (row, column, flip) in zip(ours, chosen, draws.tolist(), strict=True):

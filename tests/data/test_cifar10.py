@@ -1,14 +1,11 @@
 """CIFAR-10 from every source, and every way a source can be wrong."""
 
-import functools
 import hashlib
-import http.server
 import os
 import pickle
 import subprocess
 import sys
 import tarfile
-import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.helpers import serving
 
 from degradation.data import cifar10
 from degradation.data.archives import Arrays, DataError, Sum
@@ -206,17 +204,8 @@ def archive(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 @pytest.fixture
 def served(archive: Path) -> Iterator[str]:
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
-            """Silent."""
-
-    handler = functools.partial(Handler, directory=str(archive.parent))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/{archive.name}"
-        server.shutdown()
-        thread.join()
+    with serving(archive.parent) as url:
+        yield f"{url}/{archive.name}"
 
 
 def test_an_archive_in_the_root_will_do(archive: Path, expected: Arrays) -> None:

@@ -15,15 +15,8 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
 from degradation.config import ModelConfig
-from degradation.nets.resnet import (
-    Block,
-    PadShortcut,
-    ResNet,
-    blocks_per_stage,
-    build_model,
-    count_multiply_adds,
-    count_parameters,
-)
+from degradation.nets import count_multiply_adds, count_parameters
+from degradation.nets.resnet import Block, PadShortcut, ResNet, blocks_per_stage
 
 PARAMETERS = {
     18: 195_738,
@@ -66,13 +59,13 @@ def model_config(**changes: Any) -> ModelConfig:
 def net(seed: int = 0, **changes: Any) -> Any:
     """A ResNet whose parts the tests reach into, which nn.Module's types do not know."""
     torch.manual_seed(seed)
-    return build_model(model_config(**changes))
+    return ResNet(model_config(**changes))
 
 
 def skeleton(**changes: Any) -> ResNet:
     """A net without memory for its weights."""
     with torch.device("meta"):
-        return build_model(model_config(**changes))
+        return ResNet(model_config(**changes))
 
 
 def images(count: int = 4, pixels: int = 32, seed: int = 1) -> Tensor:
@@ -129,8 +122,8 @@ def by_hand(layout: list[int], width: int, pixels: int) -> tuple[int, int]:
 def test_counts_layer_by_layer(depth: int, width: int, pixels: int) -> None:
     cfg = model_config(depth=depth, width=width)
     parameters, multiply_adds = by_hand(LAYOUTS[depth], width, pixels)
-    assert count_parameters(build_model(cfg)) == parameters
-    assert count_multiply_adds(cfg, pixels) == multiply_adds
+    assert count_parameters(ResNet(cfg)) == parameters
+    assert count_multiply_adds(cfg, (3, pixels, pixels)) == multiply_adds
 
 
 @pytest.mark.parametrize(("depth", "expected"), LAYOUTS.items())

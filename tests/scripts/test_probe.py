@@ -49,7 +49,10 @@ def test_what_cannot_be_measured_is_one_line(run_dir: Path, tmp_path: Path) -> N
     (without / "checkpoint.pt").unlink()
     (tmp_path / "empty").mkdir()
     for arguments, line in (
-        ((run_dir, "--probe", "lesion"), "probe: 'lesion'; accepted: gradients, responses"),
+        (
+            (run_dir, "--probe", "magic"),
+            "trainer.probes: 'magic'; accepted: gradients, responses",
+        ),
         ((tmp_path / "empty",), f"{tmp_path / 'empty'}: no config.yaml, so this is not a run"),
         ((tmp_path / "nowhere",), f"{tmp_path / 'nowhere'}: no config.yaml"),
         ((without,), f"{without / 'checkpoint.pt'}: missing; committed records have none"),

@@ -20,7 +20,7 @@ from degradation.analysis.estimands import ERRORS, PROBE, Estimand, EstimandErro
 
 EXPERIMENTS = Path("experiments")
 PRESETS = ("quick", "paper")
-DATA_SETS = ("cifar10", "shapes")
+DATA_SETS = ("cifar10", "shapes", "mnist", "uniform")
 SUPERIORITY, NON_INFERIORITY = "superiority", "non-inferiority"
 EQUIVALENCE, EXACT = "equivalence", "exact"
 TYPES = (SUPERIORITY, NON_INFERIORITY, EQUIVALENCE, EXACT)

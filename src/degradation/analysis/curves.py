@@ -105,7 +105,12 @@ class Study:
     @property
     def data_title(self) -> str:
         """The data set's name, with the warning that `shapes` needs wherever it stands."""
-        titles = {"cifar10": "CIFAR-10", "shapes": "shapes (procedural, not CIFAR-10)"}
+        titles = {
+            "cifar10": "CIFAR-10",
+            "shapes": "shapes (procedural, not CIFAR-10)",
+            "mnist": "MNIST",
+            "uniform": "uniform random vectors",
+        }
         return titles.get(self.data or "", self.data or "a data set not stated")
 
     @property

@@ -27,7 +27,7 @@ from degradation.config import Config
 from degradation.data.batches import Data, prepare
 from degradation.data.images import load_images
 from degradation.loop import train
-from degradation.nets.resnet import build_model
+from degradation.nets import build_model
 from degradation.train import fresh_state
 
 EVERY, ROUNDS = 100, 5

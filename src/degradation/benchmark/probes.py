@@ -9,7 +9,7 @@ import torch
 
 from degradation import cli, config
 from degradation.benchmark.results import Part, spread
-from degradation.config import PROBES, Config
+from degradation.config import Config, probes_of
 from degradation.data.batches import Data, prepare, train_batches
 from degradation.data.images import load_images
 from degradation.step import EagerStep
@@ -43,8 +43,8 @@ def shares_pct(cfg: Config, data: Data) -> dict[str, list[float]]:
     torch.manual_seed(cfg.seed)
     state = fresh_state(cfg, torch.device("cpu"))
     step = EagerStep(state.model, state.optimizer, cfg.trainer.precision)
-    measures = dict(zip(PROBES, build_probes(cfg, data), strict=True))
-    shares: dict[str, list[float]] = {name: [] for name in PROBES}
+    measures = dict(zip(cfg.trainer.probes, build_probes(cfg, data), strict=True))
+    shares: dict[str, list[float]] = {name: [] for name in measures}
     batches = train_batches(data, cfg.seed, 0, ROUNDS + 1, cfg.trainer.batch_size)
     for number, batch in enumerate(batches):
         step_s = seconds(partial(step, *batch, cfg.optim.lr))
@@ -56,7 +56,7 @@ def shares_pct(cfg: Config, data: Data) -> dict[str, list[float]]:
 
 
 def quick(depth: int) -> Config:
-    overrides = [f"model.depth={depth}", f"trainer.probes=[{','.join(PROBES)}]"]
+    overrides = [f"model.depth={depth}", f"trainer.probes=[{','.join(probes_of('resnet'))}]"]
     with hydra.initialize_config_dir(str(cli.conf_dir()), version_base="1.3"):
         return config.from_dict(hydra.compose("config", ["preset=quick", *overrides]))
 

@@ -17,7 +17,7 @@ from degradation.data.batches import Data, prepare
 from degradation.data.cifar10 import BATCHES
 from degradation.data.images import load_images
 from degradation.loop import train
-from degradation.nets.resnet import build_model
+from degradation.nets import build_model
 from degradation.train import fresh_state
 
 BATCH_SIZE = 128

@@ -14,10 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from degradation.config import DataConfig
+from degradation.config import VAL_IMAGES, DataConfig
 from degradation.data.images import ImageSet
 
-VAL_IMAGES = 5_000
 PART = 500
 """Images turned to float32 at a time, so few that the memory is used again, not asked for anew."""
 GATHERED_TOGETHER = 20
@@ -29,7 +28,7 @@ class Split:
     """Images with one extra, empty pixel at the end: what lies outside of the image."""
 
     images: Tensor
-    """(N, P*P + 1, 3) uint8; the last pixel is 0."""
+    """(N, P*P + 1, C) uint8; the last pixel is 0."""
     labels: Tensor
     """(N,) int64."""
 
@@ -46,9 +45,13 @@ class Data:
     test: Split
     """The test set, or the held-out 5,000 training images for `data.split: val`."""
     mean: Tensor
-    """(P*P + 1, 3) float32: the training images' per-pixel mean in [0, 1]; the last pixel is 0."""
+    """(P*P + 1, C) float32: what is subtracted from images in [0, 1], in most cases the training
+    images' per-pixel mean; the last pixel is 0.
+    """
     pixels: int
     augment: bool
+    scale: float = 1.0
+    """What the difference is multiplied by."""
 
 
 def prepare(images: ImageSet, cfg: DataConfig, device: torch.device) -> Data:
@@ -61,11 +64,16 @@ def prepare(images: ImageSet, cfg: DataConfig, device: torch.device) -> Data:
     count = cfg.train_images or len(train_x)
     train = _split(train_x[:count], train_y[:count], cfg.pixels, device)
     test = _split(test_x, test_y, cfg.pixels, device)
-    return Data(train, test, _mean(train.images), cfg.pixels, cfg.augment)
+    if cfg.scaling == "mean_subtracted":
+        return Data(train, test, _mean(train.images), cfg.pixels, cfg.augment)
+    middle, scale = (0.5, 2.0) if cfg.scaling == "minus_one_to_one" else (0.0, 1.0)
+    subtracted = torch.full(train.images.shape[1:], middle, device=device)
+    subtracted[-1] = 0
+    return Data(train, test, subtracted, cfg.pixels, cfg.augment, scale)
 
 
 def _mean(images: Tensor) -> Tensor:
-    """(N, P*P + 1, 3) uint8 -> (P*P + 1, 3) float32, in [0, 1].
+    """(N, P*P + 1, C) uint8 -> (P*P + 1, C) float32, in [0, 1].
 
     The sums are exact: whole numbers below 2**24, so float32 holds them; float64, which MPS does
     not have, only for the division.
@@ -75,14 +83,14 @@ def _mean(images: Tensor) -> Tensor:
 
 
 def _split(images: np.ndarray, labels: np.ndarray, pixels: int, device: torch.device) -> Split:
-    x = pool(torch.from_numpy(images), pixels)  # (N, 3, P, P)
-    padded = torch.zeros(len(x), pixels * pixels + 1, 3, dtype=torch.uint8)
+    x = pool(torch.from_numpy(images), pixels)  # (N, C, P, P)
+    padded = torch.zeros(len(x), pixels * pixels + 1, x.shape[1], dtype=torch.uint8)
     padded[:, :-1] = x.flatten(2).transpose(1, 2)
     return Split(padded.to(device), torch.from_numpy(labels.astype(np.int64)).to(device))
 
 
 def pool(images: Tensor, pixels: int) -> Tensor:
-    """(N, 3, 32, 32) uint8 -> (N, 3, pixels, pixels) uint8: means over squares, rounded half to
+    """(N, C, 32, 32) uint8 -> (N, C, pixels, pixels) uint8: means over squares, rounded half to
     even.
     """
     side = images.shape[-1] // pixels
@@ -152,16 +160,22 @@ def source_pixels(draws: Tensor, pixels: int) -> Tensor:
     return torch.where(inside, y[:, :, None] * pixels + x[:, None, :], pixels * pixels).flatten(1)
 
 
-def normalise(values: Tensor, mean: Tensor, pixels: int) -> Tensor:
-    """(B, P*P, 3) uint8 -> (B, 3, P, P) float32 in channels_last, the per-pixel mean subtracted."""
+def clean(data: Data, images: Tensor) -> Tensor:
+    """(B, P*P + 1, C) uint8 -> (B, C, P, P) float32: images of a split as nets see them."""
+    return normalise(images[:, :-1], data.mean[:-1], data)
+
+
+def normalise(values: Tensor, mean: Tensor, data: Data) -> Tensor:
+    """(B, P*P, C) uint8 -> (B, C, P, P) float32 in channels_last, the per-pixel mean subtracted."""
     x = values.float().div_(255).sub_(mean)
-    return x.view(-1, pixels, pixels, 3).permute(0, 3, 1, 2)
+    x = x if data.scale == 1 else x.mul_(data.scale)
+    return x.view(len(x), data.pixels, data.pixels, -1).permute(0, 3, 1, 2)
 
 
 def train_batches(
     data: Data, seed: int, first: int, last: int, batch_size: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images (B, 3, P, P) float32 and labels (B,) of the iterations from `first` to before `last`;
+    """Images (B, C, P, P) float32 and labels (B,) of the iterations from `first` to before `last`;
     on a GPU nothing waits for it.
     """
     together = GATHERED_TOGETHER if data.mean.is_cuda else 1
@@ -176,15 +190,15 @@ def train_batches(
 def gather(
     data: Data, seed: int, iteration: int, batch_size: int, steps: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """Images (steps * B, 3, P, P) and labels (steps * B,)."""
+    """Images (steps * B, C, P, P) and labels (steps * B,)."""
     indices, draws = draw(seed, iteration, batch_size, len(data.train), data.pixels, steps=steps)
     indices = _to(data.mean.device, indices)
     labels = data.train.labels[indices]
     if not data.augment:
-        return normalise(data.train.images[indices, :-1], data.mean[:-1], data.pixels), labels
+        return clean(data, data.train.images[indices]), labels
     source = source_pixels(_to(data.mean.device, draws), data.pixels)  # (steps * B, P*P)
     values = data.train.images[indices[:, None], source]  # the one gather
-    return normalise(values, data.mean[source], data.pixels), labels
+    return normalise(values, data.mean[source], data), labels
 
 
 def _to(device: torch.device, values: Tensor) -> Tensor:

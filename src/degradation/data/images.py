@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from degradation.data import cifar10, shapes
+from degradation.data import cifar10, mnist, shapes, uniform
 from degradation.data.archives import DataError
 from degradation.data.download import DownloadError
 
@@ -18,25 +18,25 @@ class ImageSet:
     """Images with their labels, ten classes; decoded, nothing subtracted or scaled."""
 
     name: str
-    """`cifar10` or `shapes`; every record, figure and report carries it."""
+    """A key of `config.DATA_SETS`; every record, figure and report carries it."""
     train_images: NDArray[np.uint8]
-    """(50000, 3, 32, 32), RGB."""
+    """(N, C, P, P), of CIFAR-10 (50000, 3, 32, 32), RGB."""
     train_labels: NDArray[np.int64]
-    """(50000,), 0 to 9."""
+    """(N,), 0 to 9."""
     test_images: NDArray[np.uint8]
-    """(10000, 3, 32, 32), RGB."""
+    """(M, C, P, P)."""
     test_labels: NDArray[np.int64]
-    """(10000,), 0 to 9."""
+    """(M,), 0 to 9."""
 
 
 @functools.cache
 def load_images(name: str, root: str | None) -> ImageSet:
     """The set `name`, loaded once a process: do not write to its arrays.
 
-    `root` is the user's folder for `cifar10`, None for the cache folder; `shapes` needs neither.
-    Raises DataError; its subclass DownloadError where CIFAR-10 is out of reach.
+    `root` is the user's folder for `cifar10` and `mnist`, None for the cache folder; the others
+    need neither. Raises DataError; its subclass DownloadError where a set is out of reach.
     """
-    if name == "cifar10":
-        return ImageSet(name, *cifar10.load(root))
-    assert name == "shapes", name
-    return ImageSet(name, *shapes.make())
+    if name in ("cifar10", "mnist"):
+        return ImageSet(name, *(cifar10 if name == "cifar10" else mnist).load(root))
+    assert name in ("shapes", "uniform"), name
+    return ImageSet(name, *(shapes if name == "shapes" else uniform).make())

@@ -1,1 +1,54 @@
-"""The networks."""
+"""The nets, and their counts of parameters and multiply-adds."""
+
+import torch
+from torch import Tensor, nn
+
+from degradation.config import ModelConfig
+from degradation.nets.autoencoder import Autoencoder
+from degradation.nets.mlp import ResidualMLP, Stack
+from degradation.nets.resnet import NUM_CLASSES, ResNet
+
+IMAGE = (3, 32, 32)
+
+
+def build_model(cfg: ModelConfig, image: tuple[int, int, int] = IMAGE) -> nn.Module:
+    """The net for images (C, P, P), initialised from PyTorch's global generator. Raises ValueError
+    for a depth it cannot have.
+    """
+    channels, pixels, _ = image
+    if cfg.net == "resnet":
+        return ResNet(cfg)
+    if cfg.net == "autoencoder":
+        return Autoencoder(cfg.kind == "residual", cfg.init)
+    features, is_residual = channels * pixels * pixels, cfg.kind == "residual"
+    if cfg.net == "stack":
+        return Stack(features, cfg.depth // 2, is_residual, cfg.activation, cfg.init)
+    blocks, how = (cfg.depth - 2) // 2, {"activation": cfg.activation, "init": cfg.init}
+    return ResidualMLP(features, cfg.width, NUM_CLASSES, blocks, residual=is_residual, **how)
+
+
+def count_parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def count_multiply_adds(cfg: ModelConfig, image: tuple[int, int, int] = IMAGE) -> int:
+    """Multiply-adds of the convs and the linear layers for one image (C, P, P), as the paper counts
+    them.
+    """
+    total = 0
+
+    def add(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal total
+        assert isinstance(layer.weight, Tensor)
+        # each weight once a position: of the output, or of a transposed conv's input
+        positions = inputs[0] if isinstance(layer, nn.ConvTranspose2d) else output
+        total += layer.weight.numel() * positions[0, 0].numel()
+
+    # not on the meta device, whose Python kernels take a second to import
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        model = build_model(cfg, image).eval()
+        for layer in model.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear | nn.ConvTranspose2d):
+                layer.register_forward_hook(add)
+        model(torch.zeros(1, *image))
+    return total

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from degradation.config import ModelConfig
+from degradation.nets.initial import initialise
 
 NUM_CLASSES = 10
 
@@ -57,6 +58,8 @@ def norm(channels: int, cfg: ModelConfig) -> nn.Module:
 
 
 def activation(channels: int, cfg: ModelConfig) -> nn.Module:
+    if cfg.activation == "linear":
+        return nn.Identity()
     return nn.PReLU(channels) if cfg.activation == "prelu" else nn.ReLU(inplace=True)
 
 
@@ -151,59 +154,10 @@ class ResNet(nn.Module):
             blocks += [norm(channels, cfg), activation(channels, cfg)]
         self.blocks = nn.Sequential(*blocks)
         self.linear = nn.Linear(channels, NUM_CLASSES)
-        self.apply(lambda module: _initialise(module, cfg.init))
+        self.apply(lambda module: initialise(module, cfg.init))
 
     def forward(self, x: Tensor) -> Tensor:  # (B, 3, 32, 32)
         x = self.stem(x)  # (B, 16, 32, 32)
         x = self.blocks(x)  # (B, 64, 8, 8)
         x = x.mean((2, 3))  # (B, 64)
         return self.linear(x)  # type: ignore[no-any-return]  # (B, 10)
-
-
-def _initialise(module: nn.Module, mode: str) -> None:
-    """He-normal convs ([13] in the paper), or Glorot and Bengio's (2010), which lose half of a
-    ReLU net's variance a layer.
-
-    DEVIATION: the linear layer is uniform with a zero bias, as in the Torch port that the authors
-    point to (fb.resnet.torch), where the paper says "[13]" for all.
-    """
-    if isinstance(module, nn.Conv2d):
-        if mode == "xavier":
-            nn.init.xavier_normal_(module.weight)
-        else:
-            nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")  # type: ignore[arg-type]
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.Linear):
-        nn.init.zeros_(module.bias)
-
-
-def build_model(cfg: ModelConfig) -> ResNet:
-    """The net, initialised from PyTorch's global generator. Raises ValueError for a depth it cannot
-    have.
-    """
-    return ResNet(cfg)
-
-
-def count_parameters(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-def count_multiply_adds(cfg: ModelConfig, pixels: int = 32) -> int:
-    """Multiply-adds of the convs and the linear layer for one image of `pixels` x `pixels`, as the
-    paper counts them.
-    """
-    total = 0
-
-    def add(layer: nn.Conv2d | nn.Linear, _: object, output: Tensor) -> None:
-        nonlocal total
-        total += layer.weight.numel() * output[0, 0].numel()  # each weight once a position
-
-    # not on the meta device, whose Python kernels take a second to import
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        model = build_model(cfg).eval()
-        for layer in model.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                layer.register_forward_hook(add)
-        model(torch.zeros(1, 3, pixels, pixels))
-    return total

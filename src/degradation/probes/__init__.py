@@ -5,15 +5,24 @@ returns entries `probe/<name>/...` for the record.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor
 
-from degradation.nets.resnet import ResNet
-from degradation.probes import gradients, responses
+from degradation.probes import first_layer, gradients, responses
 from degradation.records import Row
 
-Measure = Callable[[ResNet, Tensor, Tensor], Row]
+Measure = Callable[[Any, Tensor, Tensor], Row]
+"""The net of a class that `config.PROBES` allows."""
 
-MEASURES: dict[str, Measure] = {"gradients": gradients.measure, "responses": responses.measure}
-IMAGES = {"gradients": gradients.IMAGES, "responses": responses.IMAGES}
+MEASURES: dict[str, Measure] = {
+    "gradients": gradients.measure,
+    "responses": responses.measure,
+    "first_layer": first_layer.measure,
+}
+IMAGES = {
+    "gradients": gradients.IMAGES,
+    "responses": responses.IMAGES,
+    "first_layer": first_layer.IMAGES,
+}
 """How many of the training images, always the first, each of them looks at."""
