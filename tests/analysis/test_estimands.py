@@ -31,6 +31,13 @@ def test_iterations_to_a_level() -> None:
     assert str(Metric("train/error_pct", 20.0)) == "iterations_to[train/error_pct <= 20]"
 
 
+def test_curves_of_probes_and_losses() -> None:
+    assert parse("iterations_to[probe/identity/net <= 0.05](residual,2)").metrics == {
+        Metric("probe/identity/net", 0.05)
+    }
+    assert parse("test/loss(plain,4)").arms == {"plain-4": {Metric("test/loss"): 1.0}}
+
+
 def test_two_samples() -> None:
     assert parse("test/error_pct(plain,56) - test/error_pct(residual,56)").is_two_sample
     assert not parse("test/error_pct(plain,56) + test/error_pct(residual,56)").is_two_sample

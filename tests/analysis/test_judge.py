@@ -83,6 +83,18 @@ def test_answers_agree_with_scipys_test(
     assert verdict.interval[0] < 25.67 < verdict.interval[1]
 
 
+def test_pairs_are_compared_seed_by_seed(tmp_path: Path) -> None:
+    """Arms that vary much from seed to seed, but together; the last seed has no partner."""
+    deep, shallow = [30.0, 50.0, 70.0, 82.0], [28.0, 47.5, 68.5]
+    errors = {("plain", 56): deep, ("plain", 18): shallow}
+    verdict = one(tmp_path, errors, paired=True, margin={"quick": 0})
+    p = stats.ttest_rel(deep[:3], shallow, alternative="greater").pvalue
+    assert verdict.p_holm == pytest.approx(p)
+    assert verdict.answer == "SUPPORTED"
+    assert verdict.n == {"plain-56": 3, "plain-18": 3}
+    assert one(tmp_path, errors, margin={"quick": 0}).answer == "INCONCLUSIVE"
+
+
 @pytest.mark.parametrize(
     ("difference", "margin", "answer"),
     [

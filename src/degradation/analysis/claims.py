@@ -5,7 +5,8 @@ of all statistical claims together), `expected` (assumed mean and standard devia
 the power) and `claims`. Each claim has `id`, `sentence`, `source`, `paper` (what the paper reports,
 in a few words, or empty), `presets`, `type` and `estimand`; a statistical one `margin` and `power`
 (seeds -> probability of SUPPORTED) for each preset; `exact` ones list estimands that must all equal
-`value`. `permutation: true` asks for the permutation test beside Welch's.
+`value`. `permutation: true` asks for the permutation test beside Welch's; `paired: true` takes the
+differences seed by seed, where the arms of a seed begin with the same weights or see the same data.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from degradation.analysis.estimands import ERRORS, PROBE, Estimand, EstimandError, parse
+from degradation.analysis.estimands import ERRORS, LOSSES, PROBE, Estimand, EstimandError, parse
 
 EXPERIMENTS = Path("experiments")
 PRESETS = ("quick", "paper")
@@ -29,7 +30,7 @@ _FILE_KEYS = ("experiment", "data", "level", "expected", "claims")
 _COMMON_KEYS = ("id", "sentence", "source", "paper", "presets", "type", "estimand")
 _STATISTICAL_KEYS = (*_COMMON_KEYS, "margin", "power")
 _EXACT_KEYS = (*_COMMON_KEYS, "value")
-_OPTIONAL_KEYS = ("permutation",)
+_OPTIONAL_KEYS = ("permutation", "paired")
 
 T = TypeVar("T")
 
@@ -58,6 +59,8 @@ class Claim:
     power: dict[str, dict[int, float]]
     """By preset: seeds an arm -> expected probability of SUPPORTED."""
     permutation: bool = False
+    paired: bool = False
+    """Student's t over the seeds' own sums, instead of Welch's over independent arms."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,14 @@ def _claim(entry: Any, path: Path, number: int) -> Claim:
         margin=margin,
         power=power,
         permutation=permutation,
+        paired=_flag(entry.get("paired", False), f"{where}: paired"),
     )
+
+
+def _flag(value: Any, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise ClaimsError(f"{where}: {value!r}; accepted: true or false")
+    return value
 
 
 def _presets(value: Any, where: str) -> tuple[str, ...]:
@@ -167,8 +177,10 @@ def _estimands(value: Any, kind: str, where: str) -> tuple[Estimand, ...]:
     except EstimandError as error:
         raise ClaimsError(f"{where}: {error}") from None
     for metric in (metric for estimand in estimands for metric in estimand.metrics):
-        if metric.is_count != (kind == EXACT):
-            accepted = "parameters, multiply_adds" if kind == EXACT else "errors, iterations_to"
+        fits = (metric.is_count or metric.name.startswith(PROBE)) if kind == EXACT else True
+        if not fits or (metric.is_count and kind != EXACT):
+            counted, measured = "parameters, multiply_adds, probe/...", "errors, iterations_to"
+            accepted = counted if kind == EXACT else measured
             raise ClaimsError(f"{where}: {metric} in a claim of type {kind}; accepted: {accepted}")
     return estimands
 
@@ -189,9 +201,10 @@ def _expected(value: Any, where: str) -> Expected:
         expected[preset] = {}
         for metric, arms in _mapping(metrics, f"{where}: {preset}", (), None).items():
             others = ("iterations_to[", "first[", PROBE)
-            if metric not in ERRORS and not str(metric).startswith(others):
+            known = (*ERRORS, *LOSSES)
+            if metric not in known and not str(metric).startswith(others):
                 raise ClaimsError(
-                    f"{where}: {preset}: unknown metric {metric!r}; accepted: {', '.join(ERRORS)}"
+                    f"{where}: {preset}: unknown metric {metric!r}; accepted: {', '.join(known)}"
                 )
             pairs = _mapping(arms, f"{where}: {preset}: {metric}", (), None)
             expected[preset][metric] = {

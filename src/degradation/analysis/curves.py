@@ -103,6 +103,11 @@ class Study:
         return sorted(keys, key=lambda arm: keys[arm])
 
     @property
+    def variants(self) -> list[str]:
+        """The arms' overrides, none first."""
+        return sorted({run.overrides for run in self.runs}, key=lambda name: (len(name), name))
+
+    @property
     def data_title(self) -> str:
         """The data set's name, with the warning that `shapes` needs wherever it stands."""
         titles = {

@@ -5,7 +5,8 @@ eval/train_error_pct(residual,110)`: a term is a metric of an arm, `metric(kind,
 be added, subtracted, put in brackets, and multiplied or divided by numbers. An arm with overrides
 has them, as its name has, in third place: `test/error_pct(plain,56,precisionbf16)`.
 `iterations_to[train/error_pct <= 20](plain,34)` is the first iteration at which that curve is at 20
-% or below, `first[probe/responses/mean](plain,34)` the first value on record: before any step.
+% or below (also of a probe's curve), `first[probe/responses/mean](plain,34)` the first value on
+record: before any step.
 """
 
 import ast
@@ -21,12 +22,13 @@ ERRORS = (
     "test/error_pct",
     "test/subset_error_pct",
 )
+LOSSES = ("train/loss", "eval/train_loss", "test/loss")
 COUNTS = ("parameters", "multiply_adds")
 PROBE = "probe/"
 """What the probes' entries in a record begin with."""
 SHAPES = (
-    f"metric(kind,depth) with a metric of {', '.join((*ERRORS, *COUNTS))} "
-    "probe/..., iterations_to[<error> <= <percent>] or first[probe/...]"
+    f"metric(kind,depth) with a metric of {', '.join((*ERRORS, *LOSSES, *COUNTS))}, "
+    "probe/..., iterations_to[<curve> <= <value>] or first[<curve>]"
 )
 
 _TERM = re.compile(
@@ -42,7 +44,7 @@ class EstimandError(ValueError):
 @dataclass(frozen=True)
 class Metric:
     """A number of a run: its last value of `name`, with `is_first` its first, or, with
-    `reaches_pct`, when the curve `name` first falls to that.
+    `reaches_pct`, when the curve `name` first falls to that (in percent for errors).
     """
 
     name: str
@@ -116,11 +118,11 @@ def _term(match: re.Match[str]) -> tuple[str, Metric]:
     kind, depth, curve = match["kind"], int(match["depth"]), match["curve"]
     if kind not in KINDS:
         raise EstimandError(f"unknown kind {kind!r} in {match[0]!r}; accepted: {', '.join(KINDS)}")
-    if depth < 8 or depth % 2:
-        raise EstimandError(f"depth {depth} in {match[0]!r}; accepted: even, 8 or more")
-    known = ERRORS if curve else (*ERRORS, *COUNTS)
+    if depth < 2 or depth % 2:
+        raise EstimandError(f"depth {depth} in {match[0]!r}; accepted: even, 2 or more")
+    known = ERRORS if curve else (*ERRORS, *LOSSES, *COUNTS)
     name = curve or match["first"] or match["metric"]
-    if name not in known and (curve or not name.startswith(PROBE)):
+    if name not in known and not name.startswith(PROBE):
         raise EstimandError(
             f"unknown metric {name!r} in {match[0]!r}; accepted: {', '.join(known)}"
         )

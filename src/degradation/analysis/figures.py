@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from degradation.analysis import gradient_figures
 from degradation.analysis.curves import DIVERGED_ERROR_PCT, RunCurves, Study
-from degradation.analysis.estimands import KINDS, Metric
+from degradation.analysis.estimands import ERRORS, KINDS, Metric
 from degradation.analysis.statistics import mean_interval
 from degradation.analysis.style import (
     KIND_STYLE,
     LINES,
     MARKERS,
     STYLE,
+    VARIANTS,
     colour,
     handle,
     save,
@@ -38,6 +39,7 @@ LOG_BELOW_PCT = 5.0
 """A logarithmic error axis once a mean final error is below this: the curves span decades."""
 FLOOR_PCT = 0.01
 """Where a logarithmic axis ends; lower errors are drawn here."""
+MOST_PANELS = 4
 
 
 OWN = (*gradient_figures.FIGURES,)
@@ -48,20 +50,22 @@ STEMS = ("curves", "final_error", *(drawing.stem for drawing in OWN))
 def draw(study: Study, folder: Path) -> list[Path]:
     """The figures as PNG and SVG; their paths. Nothing is drawn for what was not measured."""
     with mpl.rc_context(STYLE):
-        drawn = [
-            *save(_error_curves(study), folder / "curves"),
-            *save(_final_error(study), folder / "final_error"),
-        ]
+        drawn = []
+        if any(run.curves.keys() & set(ERRORS) for run in study.runs):
+            if "" in study.variants:
+                drawn += save(_error_curves(study), folder / "curves")
+            drawn += save(_final_error(study), folder / "final_error")
         for drawing in OWN:
             if figure := drawing.draw(study):
                 drawn += save(figure, folder / drawing.stem)
         return drawn
 
 
-def _arms(study: Study, kind: str) -> dict[int, list[RunCurves]]:
-    """Ended runs by depth; arms with overrides stay out."""
+def _arms(study: Study, kind: str, variant: str = "") -> dict[int, list[RunCurves]]:
+    """Ended runs by depth, of the arms with these overrides."""
     depths = sorted({run.depth for run in study.runs if run.kind == kind})
-    arms = {depth: study.ended(f"{kind}-{depth}") for depth in depths}
+    names = {depth: "-".join(filter(None, (kind, str(depth), variant))) for depth in depths}
+    arms = {depth: study.ended(name) for depth, name in names.items()}
     return {depth: runs for depth, runs in arms.items() if runs}
 
 
@@ -179,19 +183,35 @@ def _floor(axes: Axes) -> float:
 
 
 def _final_error(study: Study) -> Figure:
-    """Error of the last iterate against depth, each seed a dot, with Student's intervals."""
-    figure = Figure(figsize=(6.8, 4.6), layout="constrained")
-    axes = figure.subplots()
+    """Error of the last iterate against depth, each seed a dot, with Student's intervals; a panel
+    a variant, where there are few.
+    """
+    variants = study.variants if len(study.variants) <= MOST_PANELS else [""]
+    width = 2.4 + 4.4 * len(variants) if len(variants) == 1 else 2 + 3.4 * len(variants)
+    figure = Figure(figsize=(width, 4.6), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(1, len(variants), sharey=True))
+    _error_axis(panels[0], study)
+    for axes, variant in zip(panels, variants, strict=True):
+        _final_panel(axes, study, variant)
+        if len(variants) > 1:
+            axes.set_title(VARIANTS.get(variant, variant))
+    styles = [(kind, split, KIND_STYLE[kind]) for kind in KINDS for split in FINAL]
+    handles = [
+        handle(tint, LINES[split], marker, f"{kind}, {split}", split == "test")
+        for kind, split, (tint, marker) in styles
+    ]
+    figure.legend(handles=handles, loc="outside right center")
+    title(figure, study, "Error of the last iterate", f"mean and {CONFIDENCE:.0%} interval")
+    return figure
+
+
+def _final_panel(axes: Axes, study: Study, variant: str) -> None:
     axes.axhline(DIVERGED_ERROR_PCT, color="#8a8a8a", linewidth=1, linestyle=(0, (1, 2)))
-    _error_axis(axes, study)
-    handles = []
     for kind, side in zip(KINDS, (-1, 1), strict=True):
         for split, metric in FINAL.items():
             dodge = 1.022 ** (side * (1 if split == "test" else 2.4))
-            _final_line(axes, _arms(study, kind), kind, split, metric=metric, dodge=dodge)
-            tint, marker = KIND_STYLE[kind]
-            handles.append(handle(tint, LINES[split], marker, f"{kind}, {split}", split == "test"))
-    depths = sorted({depth for kind in KINDS for depth in _arms(study, kind)})
+            _final_line(axes, _arms(study, kind, variant), kind, split, metric=metric, dodge=dodge)
+    depths = sorted({depth for kind in KINDS for depth in _arms(study, kind, variant)})
     axes.set_xscale("log")
     axes.margins(x=0.08)
     axes.xaxis.set_major_locator(FixedLocator(depths))
@@ -200,9 +220,6 @@ def _final_error(study: Study) -> Figure:
     axes.set_xlabel("depth (weighted layers)")
     axes.text(0.01, DIVERGED_ERROR_PCT, "chance", color="#5f5f5f", fontsize=9,
               ha="left", va="bottom", transform=axes.get_yaxis_transform())  # fmt: skip
-    figure.legend(handles=handles, loc="outside right center")
-    title(figure, study, "Error of the last iterate", f"mean and {CONFIDENCE:.0%} interval")
-    return figure
 
 
 def _final_line(

@@ -11,17 +11,11 @@ from numpy.typing import NDArray
 from degradation.analysis.curves import RunCurves, Study
 from degradation.analysis.estimands import KINDS
 from degradation.analysis.statistics import mean_interval
-from degradation.analysis.style import KIND_STYLE, LINES, Drawing, handle, title
+from degradation.analysis.style import KIND_STYLE, LINES, VARIANTS, Drawing, handle, title
 
 RATIO = "probe/gradients/first_to_last_output"
 WEIGHT = "probe/gradients/weight/"
 CONFIDENCE = 0.95
-VARIANTS = {
-    "": "batch norm",
-    "batch_normfalse": "no batch norm",
-    "batch_normfalse-initxavier": "no batch norm, Glorot's init",
-}
-"""What an arm's overrides are called; others by themselves."""
 
 
 def _arms(study: Study, variant: str) -> dict[tuple[str, int], list[RunCurves]]:
@@ -39,7 +33,7 @@ def _gradient_ratio(study: Study) -> Figure | None:
     """
     if not any(RATIO in run.curves for run in study.runs):
         return None
-    variants = sorted({run.overrides for run in study.runs}, key=lambda name: (len(name), name))
+    variants = study.variants
     figure = Figure(figsize=(3.4 * len(variants) + 2, 4.4), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, len(variants)))
     handles = []
@@ -53,7 +47,7 @@ def _gradient_ratio(study: Study) -> Figure | None:
                     tint, marker = KIND_STYLE[kind]
                     handles.append(handle(tint, LINES[when], marker, label, not index))
         axes.axhline(0, color="#8a8a8a", linewidth=1)
-        axes.set_title(VARIANTS.get(variant, variant))
+        axes.set_title(VARIANTS.get(variant, variant) if variant else "batch norm")
         axes.set_xscale("log")
         depths = sorted({depth for _, depth in arms})
         axes.xaxis.set_major_locator(FixedLocator(depths))

@@ -103,6 +103,8 @@ def judge(claims: Claims, preset: str, study: Study) -> list[Verdict]:
 def _evidence(claim: Claim, preset: str, study: Study, level: float) -> _Evidence:
     (estimand,) = claim.estimands
     ended = {arm: study.ended(arm) for arm in estimand.arms}
+    if claim.paired:
+        ended = _in_pairs(ended, estimand)
     values = {arm: _values(runs, estimand.arms[arm]) for arm, runs in ended.items()}
     reached = {
         arm: sum(any(map(run.is_censored, estimand.arms[arm])) for run in runs)
@@ -121,12 +123,28 @@ def _evidence(claim: Claim, preset: str, study: Study, level: float) -> _Evidenc
         verdict = replace(verdict, estimate=estimate)
     if verdict.reason:
         return _Evidence(verdict, values)
-    fit = statistics.welch(list(values.values()))
+    samples = list(values.values())
+    if claim.paired:
+        samples = [[sum(of_seed) for of_seed in zip(*samples, strict=True)]]
+    fit = statistics.welch(samples)
     if not fit.se:
         reason = "all seeds of each arm agree exactly: no test"
         return _Evidence(replace(verdict, reason=reason), values)
     verdict = replace(verdict, interval=fit.interval(1 - 2 * level))
     return _Evidence(verdict, values, *_p_values(claim.type, fit, verdict.margin))
+
+
+def _in_pairs(ended: dict[str, list[RunCurves]], estimand: Estimand) -> dict[str, list[RunCurves]]:
+    """The runs of the seeds for which every arm has its numbers, in the same order."""
+    measured = {
+        arm: {run.seed for run in runs if _values([run], estimand.arms[arm])}
+        for arm, runs in ended.items()
+    }
+    seeds = set.intersection(*measured.values())
+    return {
+        arm: sorted((run for run in runs if run.seed in seeds), key=lambda run: run.seed)
+        for arm, runs in ended.items()
+    }
 
 
 def _p_values(kind: str, fit: statistics.Welch, margin: float) -> tuple[float, float]:

@@ -123,11 +123,20 @@ def _report_text(
         tables.markdown(tables.verdict_rows(verdicts, 1 - 2 * claims.level)),
         _sentences(verdicts),
         "## Figures",
-        "![Error curves, plain and residual](curves.png)",
-        _caption(study),
-        "![Error of the last iterate against depth](final_error.png)",
-        f"Last iterate on {study.data_title}, preset {study.preset}, {study.seeds_text}: mean over "
-        "seeds with Student's 95 % interval; each seed a dot.",
+        *(
+            ["![Error curves, plain and residual](curves.png)", _caption(study)]
+            if "curves" in drawn
+            else []
+        ),
+        *(
+            [
+                "![Error of the last iterate against depth](final_error.png)",
+                f"Last iterate on {study.data_title}, preset {study.preset}, {study.seeds_text}: "
+                "mean over seeds with Student's 95 % interval; each seed a dot.",
+            ]
+            if "final_error" in drawn
+            else []
+        ),
         *(
             f"![{figure.title}]({figure.stem}.png)\n\n{figure.caption}"
             for figure in figures.OWN
@@ -178,8 +187,8 @@ def _caption(study: Study) -> str:
 
 
 def _left_out(study: Study) -> str:
-    others = [arm for arm in study.arms if arm.count("-") > 1]
-    return f" Arms with overrides are in the table only: {', '.join(others)}." if others else ""
+    others = [variant for variant in study.variants if variant]
+    return f" Without the arms with overrides: {', '.join(others)}." if others else ""
 
 
 def _curve_images(study: Study) -> str:

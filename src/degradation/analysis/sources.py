@@ -16,7 +16,7 @@ from typing import Any
 
 from degradation import records
 from degradation.analysis.curves import Curve, RunCurves, Study, StudyError
-from degradation.analysis.estimands import COUNTS, ERRORS, KINDS, PROBE
+from degradation.analysis.estimands import COUNTS, ERRORS, KINDS, LOSSES, PROBE
 from degradation.identity import differences
 
 CSV_COLUMNS = {
@@ -86,7 +86,7 @@ def _from_record(run: records.Run, path: Path) -> RunCurves:
     summary = run.summary or {}
     numbers = {**summary.get("last", {}), **{key: summary[key] for key in COUNTS if key in summary}}
     measured = dict.fromkeys(key for row in run.rows for key in row)
-    wanted = [key for key in measured if key in ERRORS or key.startswith(PROBE)]
+    wanted = [key for key in measured if key in (*ERRORS, *LOSSES) or key.startswith(PROBE)]
     curves = {key: Curve(*run.curve(key)) for key in wanted}
     last = {key: float(value) for key, value in numbers.items() if value is not None}
     return RunCurves(

@@ -18,6 +18,14 @@ MARKERS = {
 }  # fmt: skip
 # Colours: Okabe and Ito (2008), told apart with any colour vision.
 KIND_STYLE = {"plain": ("#D55E00", "s"), "residual": ("#0072B2", "o")}
+VARIANTS = {
+    "": "baseline",
+    "batch_normfalse": "no batch norm",
+    "batch_normfalse-initxavier": "no batch norm, Glorot's init",
+    "initfan_in": "He's initial weights",
+    "initsmall": "small initial weights",
+}
+"""What an arm's overrides are called; others by themselves."""
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
