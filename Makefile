@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export EXPERIMENT PRESET SEEDS DATA_ROOT RUNS  # recipes read them as the shell's, whatever is in them
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-gpu test-slow lint report check-claims missing evidence gpu bench dashboard publish bundle reference lock clean
+.PHONY: help setup reproduce test test-gpu test-slow lint report check-claims missing evidence reconstructions gpu bench dashboard publish bundle reference lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -74,6 +74,9 @@ gpu: setup ## on a CUDA machine: tests, benchmark, and all runs of the paper's l
 	@$(MAKE) bench
 	@for experiment in depth_sweep precision_gate paper_depths; do \
 	  $(MAKE) evidence EXPERIMENT=$$experiment PRESET=paper || exit $$?; done
+
+reconstructions: setup ## pictures of what the trained autoencoders make of test digits
+	@$(BIN)/python scripts/reconstructions.py --data-root="$$DATA_ROOT"
 
 bench: setup ## measure speed, written to results/bench/
 	@$(BIN)/python scripts/bench.py --data-root="$$DATA_ROOT"

@@ -6,16 +6,16 @@ from pathlib import Path
 import torch
 
 from degradation import checkpoint, config, records, train
+from degradation.config import Config
+from degradation.loop import State
 from degradation.records import RecordError, Row
 
 PROBED = "probes.json"
 
 
-def probe_run(run_dir: Path, names: Sequence[str], data_root: str | None) -> Row:
-    """Entries `probe/...` of the run's checkpoint, written to `probes.json` in its directory too.
-
-    names: none for all that can measure the run's net. Raises ConfigError, RecordError,
-    CheckpointError or DataError, with a message for the user.
+def trained(run_dir: Path) -> tuple[Config, State]:
+    """A run's config and its net as the checkpoint has it, on the CPU. Raises ConfigError,
+    RecordError or CheckpointError, with a message for the user.
     """
     found = records.read_config(run_dir)
     if found is None:
@@ -24,14 +24,24 @@ def probe_run(run_dir: Path, names: Sequence[str], data_root: str | None) -> Row
     if not path.exists():
         raise RecordError(f"{path}: missing; committed records have none, train the run first")
     cfg = config.from_dict(found)
+    state = train.fresh_state(cfg, torch.device("cpu"))
+    made_by = config.config_hash(cfg)
+    state.iteration = checkpoint.load(path, state.model, state.optimizer, made_by)
+    return cfg, state
+
+
+def probe_run(run_dir: Path, names: Sequence[str], data_root: str | None) -> Row:
+    """Entries `probe/...` of the run's checkpoint, written to `probes.json` in its directory too.
+
+    names: none for all that can measure the run's net. Raises ConfigError, RecordError,
+    CheckpointError or DataError, with a message for the user.
+    """
+    cfg, state = trained(run_dir)
     cfg.trainer.probes = list(names or config.probes_of(cfg.model.net))
     cfg.data.root = data_root
     config.check(cfg)
-    device = torch.device("cpu")
-    state = train.fresh_state(cfg, device)
-    iteration = checkpoint.load(path, state.model, state.optimizer, config.config_hash(cfg))
-    row: Row = {"iteration": iteration}
-    for probe in train.build_probes(cfg, train.load_data(cfg.data, device)):
+    row: Row = {"iteration": state.iteration}
+    for probe in train.build_probes(cfg, train.load_data(cfg.data, torch.device("cpu"))):
         row |= probe(state.model)
     records.write_json(run_dir / PROBED, row)
     return row

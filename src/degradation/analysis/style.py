@@ -22,6 +22,7 @@ VARIANTS = {
     "": "baseline",
     "batch_normfalse": "no batch norm",
     "batch_normfalse-initxavier": "no batch norm, Glorot's init",
+    "scalingzero_to_one": "inputs in [0, 1]",
     "initfan_in": "He's initial weights",
     "initsmall": "small initial weights",
 }

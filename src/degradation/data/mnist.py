@@ -110,4 +110,4 @@ def _idx(path: Path) -> NDArray[np.uint8]:
     """
     content = path.read_bytes()
     sizes = np.frombuffer(content, ">i4", content[3], 4)
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * len(sizes)).reshape(sizes)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * len(sizes)).reshape(sizes).copy()
