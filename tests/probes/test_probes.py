@@ -112,10 +112,28 @@ def test_responses_are_batch_norms_outputs() -> None:
     assert row["probe/responses/layer/1"] == pytest.approx(x.std().item(), rel=1e-4)
     layers = [row[f"probe/responses/layer/{i}"] for i in range(1, 12)]
     assert row["probe/responses/mean"] == pytest.approx(sum(layers) / 11)
-    assert len(row) == 12
+    assert row["probe/responses/log10_mean"] == pytest.approx(math.log10(sum(layers) / 11))
+    assert len(row) == 14
     x, first = F.relu(x), next(iter(blocks(model.eval())))
     y = first.norm2(first.conv2(F.relu(first.norm1(first.conv1(x)))))
     assert layers[2] == pytest.approx(y.std().item(), rel=1e-4)  # before the addition
+
+
+def test_responses_in_training_are_those_of_train_mode() -> None:
+    model = net()
+    norms = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
+    outputs: list[Tensor] = []
+    for norm in norms:
+        nn.init.normal_(norm.weight, 1, 0.5)
+        nn.init.normal_(norm.bias)
+        norm.register_forward_hook(lambda _norm, _in, output: outputs.append(output.clone()))
+    row = responses.measure(copy.deepcopy(model), *batch())
+    outputs.clear()
+    model.train()(batch()[0])
+    mean = sum(output.std(unbiased=False).item() for output in outputs) / len(norms)
+    assert row["probe/responses/log10_mean_in_training"] == pytest.approx(math.log10(mean), abs=1e-3)
+    bare = responses.measure(net("model.batch_norm=false"), *batch())
+    assert "probe/responses/log10_mean_in_training" not in bare
 
 
 def test_responses_need_batch_norm_behind_the_conv() -> None:

@@ -1,9 +1,16 @@
 """Layer responses (He et al. 2015, Sec. 4.2 and Fig. 7): the standard deviation of each 3x3 layer's
 output after batch norm and before the nonlinearity or the addition.
 
-Entries: `layer/<i>` for the i-th 3x3 conv, counted from 1, and `mean` over them.
+Entries: `layer/<i>` for the i-th 3x3 conv, counted from 1, `mean` over them and its decimal
+logarithm `log10_mean`, since a plain net's can run to thousands. All in eval mode, as a trained net
+is used; batch norm's running statistics lag behind the weights, and the deeper the net the more a
+lag comes to (at iteration 0 they know nothing of the net, and the numbers are the bare convs').
+Hence `log10_mean_in_training` beside it: with a batch's own statistics a normalised layer has the
+standard deviation sqrt(mean of weight^2 + variance of bias) over its channels, whatever the images.
+So what Fig. 7 shows is where training has brought batch norm's weights.
 """
 
+import math
 from functools import partial
 
 import torch
@@ -39,7 +46,18 @@ def measure(model: ResNet, images: Tensor, labels: Tensor) -> Row:
             hook.remove()
     values = torch.stack([stds[index] for index in sorted(stds)]).tolist()
     row = {f"probe/responses/layer/{i}": value for i, value in enumerate(values, 1)}
-    return row | {"probe/responses/mean": sum(values) / len(values)}
+    row["probe/responses/mean"] = sum(values) / len(values)
+    scales = [_scale(norm) for norm in _after_norms(model) if isinstance(norm, nn.BatchNorm2d)]
+    for name, found in (("log10_mean", values), ("log10_mean_in_training", scales)):
+        if sum(found) > 0:
+            row[f"probe/responses/{name}"] = math.log10(sum(found) / len(found))
+    return row
+
+
+def _scale(norm: nn.BatchNorm2d) -> float:
+    """Standard deviation of its output in train mode."""
+    spread = norm.bias.float().var(unbiased=False)
+    return float((norm.weight.float().square().mean() + spread).sqrt())
 
 
 def _after_norms(model: ResNet) -> list[nn.Module]:
