@@ -1,0 +1,82 @@
+"""Figure of the probe `responses`: He et al. 2015, Fig. 7."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from degradation.analysis.curves import RunCurves, Study
+from degradation.analysis.estimands import KINDS
+from degradation.analysis.style import LINES, MARKERS, Drawing, colour, handle, title
+
+LAYER = "probe/responses/layer/"
+KIND_LINE = {"plain": LINES["training"], "residual": LINES["test"]}
+
+
+def _layer_responses(study: Study) -> Figure | None:
+    """Each net's layers at the end of training, in their order and from the largest to the
+    smallest.
+    """
+    if not (arms := _responses(study)):
+        return None
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    in_order, ranked = figure.subplots(1, 2, sharex=True, sharey=True)
+    for (kind, depth), logs in arms.items():
+        _line(in_order, kind, depth, logs.mean(axis=0))
+        _line(ranked, kind, depth, np.sort(logs, axis=1)[:, ::-1].mean(axis=0))
+    in_order.set_title("In their order")
+    in_order.set_xlabel("3x3 layer (1: at the input)")
+    in_order.set_ylabel("standard deviation of the response")
+    ranked.set_title("Ranked")
+    ranked.set_xlabel("rank of the layer")
+    in_order.set_yscale("log")
+    in_order.yaxis.set_major_formatter("{x:g}")
+    handles = [
+        handle(colour(depth), KIND_LINE[kind], MARKERS.get(depth, "X"), f"{kind}-{depth}",
+               kind == "residual")
+        for kind, depth in arms
+    ]  # fmt: skip
+    figure.legend(handles=handles, loc="outside right center")
+    title(figure, study, "Layer responses", "last iterate, geometric mean over seeds")
+    return figure
+
+
+def _responses(study: Study) -> dict[tuple[str, int], NDArray[np.float64]]:
+    """Decimal logarithms (seeds, layers) by kind and depth; arms with overrides stay out, and runs
+    that diverged.
+    """
+    depths = sorted({run.depth for run in study.runs})
+    found = {
+        (kind, depth): [stds for run in study.ended(f"{kind}-{depth}") if (stds := _stds(run))]
+        for kind in KINDS
+        for depth in depths
+    }
+    return {arm: np.log10(stds) for arm, stds in found.items() if stds}
+
+
+def _stds(run: RunCurves) -> list[float]:
+    """The last iterate's, layer by layer."""
+    count = sum(key.startswith(LAYER) for key in run.last)
+    return [run.last[f"{LAYER}{layer}"] for layer in range(1, count + 1)]
+
+
+def _line(axes: Axes, kind: str, depth: int, logs: NDArray[np.float64]) -> None:
+    tint, count = colour(depth), len(logs)
+    axes.plot(
+        range(1, count + 1), 10**logs, color=tint, linestyle=KIND_LINE[kind], linewidth=1.5,
+        marker=MARKERS.get(depth, "X"), markersize=5, markeredgewidth=1.2,
+        markerfacecolor=tint if kind == "residual" else "white", markevery=max(1, count // 6),
+    )  # fmt: skip
+
+
+FIGURES = (
+    Drawing(
+        "layer_responses",
+        "Standard deviation of each layer's response, in order and ranked",
+        "Standard deviation of each 3x3 layer's output after batch norm and before the "
+        "nonlinearity or the addition, in eval mode on 500 training images at the end of training: "
+        "the layers in their order, and each net's from the largest to the smallest; geometric "
+        "mean over seeds. The paper's Fig. 7, which has no plain-110.",
+        _layer_responses,
+    ),
+)
