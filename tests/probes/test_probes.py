@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from degradation import config, probes
 from degradation.config import ConfigError
 from degradation.nets.resnet import Block, ResNet
-from degradation.probes import gradients, responses
+from degradation.probes import gradients, responses, shattering
 
 RUN = ("data=shapes", "tracking=off", *TINY)
 
@@ -131,7 +131,9 @@ def test_responses_in_training_are_those_of_train_mode() -> None:
     outputs.clear()
     model.train()(batch()[0])
     mean = sum(output.std(unbiased=False).item() for output in outputs) / len(norms)
-    assert row["probe/responses/log10_mean_in_training"] == pytest.approx(math.log10(mean), abs=1e-3)
+    assert row["probe/responses/log10_mean_in_training"] == pytest.approx(
+        math.log10(mean), abs=1e-3
+    )
     bare = responses.measure(net("model.batch_norm=false"), *batch())
     assert "probe/responses/log10_mean_in_training" not in bare
 
@@ -139,6 +141,87 @@ def test_responses_in_training_are_those_of_train_mode() -> None:
 def test_responses_need_batch_norm_behind_the_conv() -> None:
     with pytest.raises(ConfigError, match=r"model.order: 'pre'; accepted: post"):
         responses.measure(net("model.order=pre"), *batch())
+
+
+def test_autocorrelation_is_the_mean_cosine_at_a_lag() -> None:
+    grads = torch.randn(7, 20, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    grads *= torch.tensor([1, 1e-25, 3, 1, 1e5, 1, 1])[:, None]
+    found = shattering.autocorrelation(grads).tolist()
+    rows = grads.tolist()
+    for lag in range(1, 7):
+        cosines = []
+        for i in range(7 - lag):
+            dot = sum(x * y for x, y in zip(rows[i], rows[i + lag], strict=True))
+            cosines.append(dot / math.hypot(*rows[i]) / math.hypot(*rows[i + lag]))
+        assert found[lag - 1] == pytest.approx(sum(cosines) / len(cosines))
+    assert len(found) == 6
+
+
+def test_white_noise_has_no_autocorrelation_and_brown_noise_falls_with_the_lag() -> None:
+    noise = torch.randn(64, 20_000, generator=torch.Generator().manual_seed(0))
+    assert shattering.autocorrelation(noise).abs().max() < 0.03
+    brown = shattering.autocorrelation(noise.cumsum(0))
+    assert brown[0] > 0.9
+    assert (brown.diff() < 0).all()
+
+
+@pytest.mark.parametrize("kind", ["plain", "residual"])
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_a_linear_net_is_not_shattered(kind: str, batch_norm: bool) -> None:
+    model = net(f"model.kind={kind}", f"model.batch_norm={batch_norm}")
+    assert isinstance(model.stem, nn.Sequential)
+    model.stem[2] = nn.Identity()
+    for block in blocks(model):
+        block.act1 = block.act2 = nn.Identity()
+    row = shattering.measure(model, *batch())
+    for lag in shattering.LAGS:
+        assert row[f"probe/shattering/autocorrelation/{lag}"] == pytest.approx(1, abs=1e-5)
+    assert row["probe/shattering/mean"] == pytest.approx(1, abs=1e-5)
+    slopes = [row[f"probe/shattering/slope/{i}"] for i in range(1, shattering.POINTS + 1)]
+    assert slopes == pytest.approx([slopes[0]] * len(slopes), rel=1e-3)
+
+
+def test_shattering_is_that_of_single_points_with_the_batchs_statistics() -> None:
+    model = net("model.kind=plain")
+    images, labels = batch()
+    row = shattering.measure(model, images, labels)
+    twin, means = copy.deepcopy(model).train(), []
+    for norm in (layer for layer in twin.modules() if isinstance(layer, nn.BatchNorm2d)):
+        norm.momentum = 1.0  # what the last batch had
+    twin(images)
+    twin.eval()
+    for first in range(0, 2 * shattering.LINES, 2):
+        grads = []
+        for i in range(shattering.POINTS):
+            share = i / (shattering.POINTS - 1)
+            point = (1 - share) * images[first] + share * images[first + 1]
+            point.requires_grad_()
+            twin(point[None])[0, labels[first]].backward()
+            assert point.grad is not None
+            grads.append(point.grad.flatten().double())
+        pairs = [
+            F.cosine_similarity(x, y, dim=0).item() for i, x in enumerate(grads) for y in grads[:i]
+        ]
+        means.append(sum(pairs) / len(pairs))
+        if not first:
+            slope = (grads[0] @ (images[1] - images[0]).flatten().double()).item()
+            assert row["probe/shattering/slope/1"] == pytest.approx(slope, rel=1e-3)
+    assert row["probe/shattering/mean"] == pytest.approx(sum(means) / len(means), abs=1e-4)
+    assert 0.01 < row["probe/shattering/mean"] < 0.9  # neither all alike nor noise
+
+
+def test_the_slope_is_the_logits_derivative_along_the_line() -> None:
+    model = net("model.batch_norm=false").double()
+    images, labels = batch()
+    slopes = shattering.measure(model, images.double(), labels)
+    step = 1e-6
+    shares = (0.1 * 20 / (shattering.POINTS - 1) + torch.tensor([-step, step]).double())[:, None]
+    ends = torch.stack([images[0], images[1]]).double()
+    points = ends[0] + shares[:, :, None, None] * (ends[1] - ends[0])
+    with torch.no_grad():
+        before, after = model(points)[:, labels[0]].tolist()
+    found = slopes["probe/shattering/slope/21"]
+    assert found == pytest.approx((after - before) / (2 * step), rel=1e-4)
 
 
 def test_a_run_records_its_probes_and_is_the_same_run(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from degradation.probes import first_layer, gradients, responses
+from degradation.probes import first_layer, gradients, responses, shattering
 from degradation.records import Row
 
 Measure = Callable[[Any, Tensor, Tensor], Row]
@@ -18,11 +18,13 @@ Measure = Callable[[Any, Tensor, Tensor], Row]
 MEASURES: dict[str, Measure] = {
     "gradients": gradients.measure,
     "responses": responses.measure,
+    "shattering": shattering.measure,
     "first_layer": first_layer.measure,
 }
 IMAGES = {
     "gradients": gradients.IMAGES,
     "responses": responses.IMAGES,
+    "shattering": shattering.IMAGES,
     "first_layer": first_layer.IMAGES,
 }
 """How many of the training images, always the first, each of them looks at."""
