@@ -14,7 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import NDArray
 
-from degradation.analysis import autoencoder_figures, gradient_figures, response_figures
+from degradation.analysis import (
+    autoencoder_figures,
+    gradient_figures,
+    response_figures,
+    shattering_figures,
+)
 from degradation.analysis.curves import DIVERGED_ERROR_PCT, RunCurves, Study
 from degradation.analysis.estimands import ERRORS, KINDS, Metric
 from degradation.analysis.statistics import mean_interval
@@ -45,6 +50,7 @@ MOST_PANELS = 4
 OWN = (
     *gradient_figures.FIGURES,
     *response_figures.FIGURES,
+    *shattering_figures.FIGURES,
     *autoencoder_figures.FIGURES,
 )
 """Of single experiments: drawn for whichever study has what they show."""

@@ -1,0 +1,203 @@
+"""Figures of the probe `shattering`: correlation of input gradients, and what they look like."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from degradation.analysis.curves import RunCurves, Study
+from degradation.analysis.estimands import KINDS, Metric
+from degradation.analysis.statistics import mean_interval
+from degradation.analysis.style import KIND_STYLE, LINES, MARKERS, Drawing, colour, handle, title
+
+LAG = "probe/shattering/autocorrelation/"
+SLOPE = "probe/shattering/slope/"
+NEIGHBOURS = f"{LAG}1"
+CONFIDENCE = 0.95
+VARIANTS = {"": "batch norm", "batch_normfalse": "no batch norm"}
+"""What an arm's overrides are called; others are not drawn."""
+Arms = dict[tuple[str, int], list[RunCurves]]
+
+
+def _arms(study: Study, variant: str) -> Arms:
+    """Runs that were measured before the first step, by kind and depth."""
+    arms: Arms = {}
+    for run in study.runs:
+        if run.overrides == variant and run.has_ended and NEIGHBOURS in run.curves:
+            arms.setdefault((run.kind, run.depth), []).append(run)
+    return arms
+
+
+def _variants(study: Study) -> dict[str, Arms]:
+    """Those that were measured."""
+    return {variant: arms for variant in VARIANTS if (arms := _arms(study, variant))}
+
+
+def _autocorrelation(study: Study) -> Figure | None:
+    """Against the lag before the first step: a row with batch norm and one without, a column a
+    kind.
+    """
+    if not (variants := _variants(study)):
+        return None
+    figure = Figure(figsize=(9.4, 3.1 * len(variants) + 1), layout="constrained")
+    panels = figure.subplots(len(variants), len(KINDS), sharex=True, sharey=True, squeeze=False)
+    for row, (variant, arms) in zip(panels, variants.items(), strict=True):
+        for axes, kind in zip(row, KINDS, strict=True):
+            axes.axhline(0, color="#8a8a8a", linewidth=1)
+            for (of_kind, depth), runs in arms.items():
+                if of_kind == kind:
+                    _lag_curve(axes, depth, runs)
+            axes.set_title(f"{kind}, {VARIANTS[variant]}")
+        row[0].set_ylabel("correlation of gradients")
+    for axes in panels[-1]:
+        axes.set_xlabel("lag (steps of 1/63 of the line)")
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(FixedLocator([1, 2, 4, 8, 16, 32, 63]))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter("{x:.0f}")
+    panels[0, 0].set_ylim(-0.1, 1)
+    depths = sorted({depth for arms in variants.values() for _, depth in arms})
+    handles = [handle(colour(d), "solid", MARKERS.get(d, "X"), f"{d} layers") for d in depths]
+    figure.legend(handles=handles, loc="outside right center")
+    how = "before the first step; mean over seeds, band from the lowest to the highest"
+    title(figure, study, "Autocorrelation of input gradients", how)
+    return figure
+
+
+def _lag_curve(axes: Axes, depth: int, runs: list[RunCurves]) -> None:
+    keys = {key for run in runs for key in run.curves if key.startswith(LAG)}
+    lags = sorted(int(key.removeprefix(LAG)) for key in keys)
+    found = [
+        [run.curves[f"{LAG}{lag}"].values[0] for run in runs if f"{LAG}{lag}" in run.curves]
+        for lag in lags
+    ]
+    tint = colour(depth)
+    means = [float(np.mean(values)) for values in found]
+    axes.plot(
+        lags, means, color=tint, marker=MARKERS.get(depth, "X"),
+        markersize=4.5, linewidth=1.6,
+    )  # fmt: skip
+    low, high = [min(values) for values in found], [max(values) for values in found]
+    axes.fill_between(lags, low, high, color=tint, alpha=0.15, linewidth=0)
+
+
+def _by_depth(study: Study) -> Figure | None:
+    """Of neighbouring points against depth, a panel a variant: before the first step and at the
+    end.
+    """
+    if not (variants := _variants(study)):
+        return None
+    figure = Figure(figsize=(3.6 * len(variants) + 2.4, 4.4), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(1, len(variants), sharey=True))
+    for axes, (variant, arms) in zip(panels, variants.items(), strict=True):
+        axes.axhline(0, color="#8a8a8a", linewidth=1)
+        for kind in KINDS:
+            for is_first in (True, False):
+                _depth_line(axes, arms, kind, is_first=is_first)
+        axes.set_title(VARIANTS[variant])
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(FixedLocator(sorted({depth for _, depth in arms})))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter("{x:.0f}")
+        axes.set_xlabel("depth (weighted layers)")
+    panels[0].set_ylabel("correlation of neighbouring gradients")
+    panels[0].set_ylim(-0.2, 1.05)
+    handles = [
+        handle(*_look(kind, is_first), f"{kind}, {when}", is_first)
+        for kind in KINDS
+        for is_first, when in ((True, "before the first step"), (False, "last record"))
+    ]
+    figure.legend(handles=handles, loc="outside right center")
+    how = f"mean and {CONFIDENCE:.0%} interval; 1 for a linear net, 0 for white noise"
+    title(figure, study, "Shattering", how)
+    return figure
+
+
+def _look(kind: str, is_first: bool) -> tuple[str, Any, str]:
+    tint, marker = KIND_STYLE[kind]
+    return tint, LINES["test" if is_first else "training"], marker
+
+
+def _depth_line(axes: Axes, arms: Arms, kind: str, *, is_first: bool) -> None:
+    """Runs that diverged have no last iterate."""
+    tint, line, marker = _look(kind, is_first)
+    metric, points = Metric(NEIGHBOURS, is_first=is_first), []
+    for depth in sorted(depth for of_kind, depth in arms if of_kind == kind):
+        runs = arms[kind, depth]
+        values = [value for run in runs if (value := run.value(metric)) is not None]
+        if not values:
+            continue
+        x = depth * 1.03 ** (-0.5 if is_first else 0.5)
+        points.append((x, float(np.mean(values))))
+        axes.plot([x] * len(values), values, ".", color=tint, alpha=0.35, markersize=5)
+        if interval := mean_interval(values, CONFIDENCE):
+            axes.vlines(x, *interval, color=tint, linewidth=1.6)
+    axes.plot(
+        [x for x, _ in points], [y for _, y in points], color=tint, linestyle=line,
+        marker=marker, markersize=6, linewidth=1.6,
+        markerfacecolor=tint if is_first else "white", markeredgewidth=1.3,
+    )  # fmt: skip
+
+
+def _slopes(study: Study) -> Figure | None:
+    """One seed's derivative along a line, a row a kind, a column a depth: with batch norm, before
+    the first step.
+    """
+    if not (arms := _arms(study, "")):
+        return None
+    depths = sorted({depth for _, depth in arms})
+    seed = min(run.seed for runs in arms.values() for run in runs)
+    figure = Figure(figsize=(2.5 * len(depths) + 0.6, 4.2), layout="constrained")
+    panels = figure.subplots(len(KINDS), len(depths), sharex=True, sharey=True, squeeze=False)
+    for row, kind in zip(panels, KINDS, strict=True):
+        for axes, depth in zip(row, depths, strict=True):
+            axes.set_title(f"{kind}-{depth}", fontsize=10)
+            axes.set_yticks([0])
+            for run in arms.get((kind, depth), ()):
+                if run.seed == seed:
+                    _slope_line(axes, run)
+    for axes in panels[-1]:
+        axes.set_xlabel("point on a tenth of the line")
+    for row in panels:
+        row[0].set_ylabel("gradient (own scale)")
+    how = f"batch norm, before the first step; seed {seed}"
+    title(figure, study, "The gradient from one image to another", how)
+    return figure
+
+
+def _slope_line(axes: Axes, run: RunCurves) -> None:
+    count = sum(key.startswith(SLOPE) for key in run.curves)
+    slopes = np.array([run.curves[f"{SLOPE}{i}"].values[0] for i in range(1, count + 1)])
+    tint, _ = KIND_STYLE[run.kind]
+    axes.plot(range(1, count + 1), slopes / np.abs(slopes).max(), color=tint, linewidth=1.2)
+
+
+FIGURES = (
+    Drawing(
+        "shattering_autocorrelation",
+        "Autocorrelation of input gradients against the lag",
+        "Mean cosine of the gradients of one logit with respect to the input, at points so many "
+        "steps apart on the straight line between two training images, over four lines; before the "
+        "first step, mean over seeds with the band from the lowest to the highest. 1 for a linear "
+        "net, 0 for white noise. After Balduzzi et al. 2017, Fig. 2.",
+        _autocorrelation,
+    ),
+    Drawing(
+        "shattering_by_depth",
+        "Correlation of neighbouring gradients against depth",
+        "The same at lag 1, a sixty-third of the way from one image to the other, before the first "
+        "step and at the last record: mean with Student's 95 % interval, each seed a dot. Runs "
+        "that diverged have no last record.",
+        _by_depth,
+    ),
+    Drawing(
+        "shattering_slopes",
+        "Derivative of a logit along the line from one image to another",
+        "One seed's derivative of a logit along the line between two training images, at 64 points "
+        "on the first tenth of it, with batch norm, before the first step; each panel has its own "
+        "scale. After Balduzzi et al. 2017, Fig. 1.",
+        _slopes,
+    ),
+)
