@@ -20,7 +20,13 @@ KINDS = ("plain", "residual")
 NETS = ("resnet", "mlp", "stack", "autoencoder")
 SCALINGS = ("mean_subtracted", "zero_to_one", "minus_one_to_one")
 PRECISIONS = ("fp32", "tf32", "bf16")
-PROBES = {"gradients": ("resnet",), "responses": ("resnet",), "first_layer": ("autoencoder",)}
+PROBES = {
+    "gradients": ("resnet",),
+    "responses": ("resnet",),
+    "identity": ("resnet",),
+    "lesion": ("resnet",),
+    "first_layer": ("autoencoder",),
+}
 """Which nets each of them can measure."""
 
 
@@ -187,8 +193,8 @@ class TrainerConfig:
     fastest that cuDNN finds by trying.
     """
     probes: list[str] = field(default_factory=list)
-    """Measurements for the record, as `probe/...`: `gradients`, `responses`; of the autoencoder
-    `first_layer`.
+    """Measurements for the record, as `probe/...`: `gradients`, `responses`, `identity`, `lesion`
+    (with `probe_every` 0: it is dozens of passes); of the autoencoder `first_layer`.
     """
     probe_every: int = 100
     """Iterations between two of them, besides before the first step and at the end; 0: only these.
