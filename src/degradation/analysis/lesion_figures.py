@@ -4,9 +4,10 @@ distance from the identity, and several blocks deleted at once.
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from degradation.analysis.curves import DIVERGED_ERROR_PCT, RunCurves, Study
 from degradation.analysis.estimands import KINDS
@@ -75,7 +76,7 @@ def _lesion_blocks(study: Study) -> Figure | None:
                 axes.axhline(DIVERGED_ERROR_PCT, color=GREY, linewidth=1, linestyle=(0, (1, 2)))
         else:
             panels[row, 0].set_yscale("log")
-            panels[row, 0].yaxis.set_major_formatter("{x:g}")
+            _few_ticks(panels[row, 0].yaxis)
     for column, depth in enumerate(depths):
         panels[0, column].set_title(f"{depth} layers")
         panels[-1, column].set_xlabel("block (1: at the input)")
@@ -87,6 +88,12 @@ def _lesion_blocks(study: Study) -> Figure | None:
     figure.legend(handles=handles, loc="outside right center")
     title(figure, study, "Single blocks deleted and swapped", "mean and range")
     return figure
+
+
+def _few_ticks(axis: Axis) -> None:
+    axis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(NullLocator())
 
 
 def _line(kind: str) -> tuple[str, str]:
@@ -131,7 +138,7 @@ def _lesion_identity(study: Study) -> Figure | None:
         axes.axhline(0, color=GREY, linewidth=1)
         axes.set_title(kind.capitalize())
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter("{x:g}")
+        _few_ticks(axes.xaxis)
     panels[0].set_xlabel("||block(x) - x|| / ||x||")
     panels[1].set_xlabel("||F(x)|| / ||x||")
     panels[0].set_ylabel("error without the block,\npoints above intact")
@@ -202,15 +209,15 @@ FIGURES = (
     Drawing(
         "lesion_identity",
         "What deleting a block costs, against its distance from the identity",
-        "A dot a block that keeps the size, mean over seeds. Left of the panel are blocks that the "
-        "net has made nearly identities.",
+        "A dot a block that keeps the size, mean over seeds. The further left, the more nearly the "
+        "net has made the block an identity.",
         _lesion_identity,
     ),
     Drawing(
         "lesion_several",
         "Several random blocks deleted",
         "Error on 500 held-out images with several blocks deleted at once, drawn from those that "
-        "keep the size, three draws a point; one: mean over all of them. Mean over seeds, band "
+        "keep the size, five draws a point; one: mean over all of them. Mean over seeds, band "
         "from the least to the greatest.",
         _lesion_several,
     ),

@@ -32,9 +32,9 @@ from degradation.records import Row
 IMAGES = 500
 PART = 250
 """Images a pass: all the blocks' inputs are in memory together."""
-COUNTS = (2, 4, 6, 8, 10)
+COUNTS = (2, 5, 10)
 """Blocks deleted at once; the mean over `delete` is the whole truth about one."""
-DRAWS = 3
+DRAWS = 5
 
 Route = tuple[int, Sequence[Callable[[Tensor], Tensor]]]
 """A lesioned net: up to which module of `ResNet.blocks` it is as before, and what follows there."""
