@@ -125,4 +125,5 @@ def _errors(
                 x = step(x)
             logits = model.linear(x.mean((2, 3)))  # (B, 10)
             wrong[place] += (logits.argmax(1) != truth).sum()
-    return dict(zip(routes, (100 * wrong / len(images)).tolist(), strict=True))
+    errors_pct = [100 * count / len(images) for count in wrong.tolist()]
+    return dict(zip(routes, errors_pct, strict=True))
