@@ -4,10 +4,9 @@ distance from the identity, and several blocks deleted at once.
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
 from degradation.analysis.curves import DIVERGED_ERROR_PCT, RunCurves, Study
 from degradation.analysis.estimands import KINDS
@@ -75,8 +74,7 @@ def _lesion_blocks(study: Study) -> Figure | None:
             for axes in panels[row]:
                 axes.axhline(DIVERGED_ERROR_PCT, color=GREY, linewidth=1, linestyle=(0, (1, 2)))
         else:
-            panels[row, 0].set_yscale("log")
-            _few_ticks(panels[row, 0].yaxis)
+            panels[row, 0].set_ylim(bottom=0)
     for column, depth in enumerate(depths):
         panels[0, column].set_title(f"{depth} layers")
         panels[-1, column].set_xlabel("block (1: at the input)")
@@ -88,12 +86,6 @@ def _lesion_blocks(study: Study) -> Figure | None:
     figure.legend(handles=handles, loc="outside right center")
     title(figure, study, "Single blocks deleted and swapped", "mean and range")
     return figure
-
-
-def _few_ticks(axis: Axis) -> None:
-    axis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
-    axis.set_major_formatter("{x:g}")
-    axis.set_minor_locator(NullLocator())
 
 
 def _line(kind: str) -> tuple[str, str]:
@@ -137,8 +129,7 @@ def _lesion_identity(study: Study) -> Figure | None:
                           marker=MARKERS.get(depth, "X"), markersize=5.5, alpha=0.75)  # fmt: skip
         axes.axhline(0, color=GREY, linewidth=1)
         axes.set_title(kind.capitalize())
-        axes.set_xscale("log")
-        _few_ticks(axes.xaxis)
+        axes.set_xlim(left=0)
     panels[0].set_xlabel("||block(x) - x|| / ||x||")
     panels[1].set_xlabel("||F(x)|| / ||x||")
     panels[0].set_ylabel("error without the block,\npoints above intact")
@@ -209,8 +200,7 @@ FIGURES = (
     Drawing(
         "lesion_identity",
         "What deleting a block costs, against its distance from the identity",
-        "A dot a block that keeps the size, mean over seeds. The further left, the more nearly the "
-        "net has made the block an identity.",
+        "A dot a block that keeps the size, mean over seeds. At 0 it would be the identity.",
         _lesion_identity,
     ),
     Drawing(
