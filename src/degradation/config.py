@@ -24,6 +24,8 @@ PROBES = {
     "gradients": ("resnet",),
     "responses": ("resnet",),
     "shattering": ("resnet",),
+    "identity": ("resnet",),
+    "lesion": ("resnet",),
     "first_layer": ("autoencoder",),
 }
 """Which nets each of them can measure."""
@@ -192,8 +194,9 @@ class TrainerConfig:
     fastest that cuDNN finds by trying.
     """
     probes: list[str] = field(default_factory=list)
-    """Measurements for the record, as `probe/...`: `gradients`, `responses`, `shattering`; of the
-    autoencoder `first_layer`.
+    """Measurements for the record, as `probe/...`: `gradients`, `responses`, `shattering`,
+    `identity`, `lesion` (with `probe_every` 0: it is dozens of passes); of the autoencoder
+    `first_layer`.
     """
     probe_every: int = 100
     """Iterations between two of them, besides before the first step and at the end; 0: only these.

@@ -124,10 +124,11 @@ def _locked(cfg: Config, run_dir: Path, overrides: list[str], load: Loader) -> T
 
 
 def build_probes(cfg: Config, data: Data) -> list[Probe]:
-    """The probes of the config, each on its first images of the training set, clean."""
+    """The probes of the config, each on the first images of its set, clean."""
 
     def build(name: str) -> Probe:
-        part = data.train.first(probes.IMAGES[name])
+        split = data.test if name in probes.HELD_OUT else data.train
+        part = split.first(probes.IMAGES[name])
         images = clean(data, part.images)
         measure = probes.MEASURES[name]
         return lambda model: measure(cast(Any, model), images, part.labels)

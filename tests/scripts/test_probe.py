@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 from tests.helpers import TINY, call, lines_of, only_run, read_json
 
+from degradation.config import probes_of
+
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("run")
-    probed = ("trainer.probes=[gradients,responses,shattering]", "trainer.probe_every=0")
+    probed = (f"trainer.probes=[{','.join(probes_of('resnet'))}]", "trainer.probe_every=0")
     assert call("data=shapes", "tracking=off", *TINY, *probed, f"output_root={root}") == 0
     return only_run(root)
 
@@ -35,7 +37,7 @@ def test_a_trained_run_is_measured_as_it_was_at_its_end(run_dir: Path) -> None:
     assert len(done.stdout.splitlines()) == len(row) + 1
 
 
-def test_one_probe_of_the_three(run_dir: Path, tmp_path: Path) -> None:
+def test_one_probe_of_several(run_dir: Path, tmp_path: Path) -> None:
     copy = tmp_path / run_dir.name
     shutil.copytree(run_dir, copy)
     assert probe(copy, "--probe", "responses").returncode == 0

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from degradation.analysis import (
     autoencoder_figures,
     gradient_figures,
+    lesion_figures,
     response_figures,
     shattering_figures,
 )
@@ -52,6 +53,7 @@ OWN = (
     *response_figures.FIGURES,
     *shattering_figures.FIGURES,
     *autoencoder_figures.FIGURES,
+    *lesion_figures.FIGURES,
 )
 """Of single experiments: drawn for whichever study has what they show."""
 STEMS = ("curves", "final_error", *(drawing.stem for drawing in OWN))

@@ -18,6 +18,8 @@ from degradation.train import build_probes, fresh_state
 DEPTHS = (18, 110)
 ROUNDS = 7
 SHARE_PCT = 5.0
+DURING = tuple(name for name in probes_of("resnet") if name != "lesion")
+"""Probes for a run that trains; `lesion` is dozens of passes, for its end."""
 
 
 def measure(root: str | None) -> Part:
@@ -56,7 +58,7 @@ def shares_pct(cfg: Config, data: Data) -> dict[str, list[float]]:
 
 
 def quick(depth: int) -> Config:
-    overrides = [f"model.depth={depth}", f"trainer.probes=[{','.join(probes_of('resnet'))}]"]
+    overrides = [f"model.depth={depth}", f"trainer.probes=[{','.join(DURING)}]"]
     with hydra.initialize_config_dir(str(cli.conf_dir()), version_base="1.3"):
         return config.from_dict(hydra.compose("config", ["preset=quick", *overrides]))
 

@@ -1,7 +1,7 @@
 """Measurements on a net while it trains or afterwards: one module a probe.
 
-A probe takes a model, the training images and their labels, leaves the model as it was, and
-returns entries `probe/<name>/...` for the record.
+A probe takes a model, images and their labels, leaves the model as it was, and returns entries
+`probe/<name>/...` for the record.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from degradation.probes import first_layer, gradients, responses, shattering
+from degradation.probes import first_layer, gradients, identity, lesion, responses, shattering
 from degradation.records import Row
 
 Measure = Callable[[Any, Tensor, Tensor], Row]
@@ -19,12 +19,20 @@ MEASURES: dict[str, Measure] = {
     "gradients": gradients.measure,
     "responses": responses.measure,
     "shattering": shattering.measure,
+    "identity": identity.measure,
+    "lesion": lesion.measure,
     "first_layer": first_layer.measure,
 }
 IMAGES = {
     "gradients": gradients.IMAGES,
     "responses": responses.IMAGES,
     "shattering": shattering.IMAGES,
+    "identity": identity.IMAGES,
+    "lesion": lesion.IMAGES,
     "first_layer": first_layer.IMAGES,
 }
-"""How many of the training images, always the first, each of them looks at."""
+"""How many images, always the first of their set, each of them looks at."""
+HELD_OUT = ("lesion",)
+"""Those that look at the test set, or at what `data.split: val` holds out; the others look at
+training images.
+"""
