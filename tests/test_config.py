@@ -105,7 +105,7 @@ BAD = [
     ("model.shortcut=D", "A, B, C"),
     ("model.bn_group_size=48", "0 or a divisor of the batch of 128"),
     ("model.bn_group_size=-1", "0 or more"),
-    ("model.activation=gelu", "relu, prelu, linear"),
+    ("model.activation=gelu", "relu, prelu, prelu_shared, linear"),
     ("model.net=vgg", "resnet, mlp, stack, autoencoder"),
     ("model.order=middle", "post, pre"),
     ("model.init=orthogonal", "fan_out, fan_in, xavier, small, torch"),
@@ -161,6 +161,14 @@ def test_wrong_values_name_the_key_and_what_is_accepted(override: str, accepted:
 def test_validation_split_has_fewer_images() -> None:
     with pytest.raises(ConfigError, match=r"data.train_images: 45001; accepted: 0 to 45000"):
         make_config("data.split=val", "data.train_images=45001", preset="paper")
+
+
+def test_a_block_has_two_places_to_share_a_slope_in_a_resnet_alone() -> None:
+    accepted = "relu, prelu, linear for model.net=mlp"
+    with pytest.raises(
+        ConfigError, match=rf"model.activation: 'prelu_shared'; accepted: {accepted}"
+    ):
+        make_config("model.net=mlp", "model.activation=prelu_shared", preset="paper")
 
 
 def test_batch_may_not_exceed_the_images() -> None:
