@@ -347,3 +347,22 @@ def test_planned_runs_are_those_that_hydra_composes(axes: tuple[str, ...]) -> No
             assert run == config.from_dict(composed)
     assert {run.model.depth for run in planned.values()} == {8, 10}
     assert {run.seed for run in planned.values()} == ({3} if "seed=3" in axes else {0, 1, 2})
+
+
+def test_a_list_of_variants_is_planned_as_hydra_composes_it() -> None:
+    axes = ["variant=[plain,no_weight_decay]", "model.depth=34", "seed=7"]
+    ((name, planned),) = cli.sweep("blocks", "quick", axes).items()
+    with hydra.initialize_config_dir(str(cli.conf_dir()), version_base="1.3"):
+        composed = hydra.compose("config", ["+experiment=blocks", "preset=quick", *axes])
+    assert planned == config.from_dict(composed)
+    assert name == "plain-34-weight_decay0.0-s7"
+    assert (planned.model.width, planned.optim.lr) == (8, 0.03)  # preset quick's, as before
+
+
+def test_blocks_changes_one_thing_at_a_time_and_has_no_net_twice() -> None:
+    runs = cli.sweep("blocks", "quick")
+    assert len(runs) == 2 * (2 * 6 + 2) * 3  # depths, kinds, variants, shortcuts of one kind, seeds
+    for name, run in runs.items():
+        base = config.to_dict(runs[f"{run.model.kind}-{run.model.depth}-s{run.seed}"])
+        assert len(identity.differences(config.to_dict(run), base)) == name.count("-") - 2 <= 1
+        assert run.model.shortcut == "A" or run.model.kind == "residual"
