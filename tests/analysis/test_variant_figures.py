@@ -49,10 +49,18 @@ def test_rows_in_the_order_of_their_labels(study: Study) -> None:
     figure = variant_figures._rises(study)
     assert figure
     labels = [label.get_text().split(":")[0] for label in figure.axes[0].get_yticklabels()]
-    assert labels == ["as in depth_sweep", "pre-activation", "shortcut C"]
+    assert labels == ["baseline", "pre-activation", "shortcut C"]
     plain = [60.5, 80.5]
     rows = [plain, [50.5, 52.5], plain, [59.5, 61.5], plain, [57.5, 59.5]]
     assert np.array(means(figure)) == pytest.approx(np.array(rows))
+
+
+def test_diverged_runs_are_told(study: Study, tmp_path: Path) -> None:
+    write_run(tmp_path, "residual", 56, 2, None)
+    figure = variant_figures._rises(read(tmp_path))
+    assert figure
+    assert "1 of 3 diverged" in [text.get_text() for text in figure.axes[0].texts]
+    assert means(figure)[1] == [50.5, pytest.approx((52 + 53 + 90) / 3)]
 
 
 def test_redrawing_gives_the_same_bytes(study: Study, tmp_path: Path) -> None:

@@ -7,21 +7,11 @@ from matplotlib.figure import Figure
 from degradation.analysis.curves import DIVERGED_ERROR_PCT, RunCurves, Study
 from degradation.analysis.estimands import KINDS, Metric
 from degradation.analysis.statistics import mean_interval
-from degradation.analysis.style import KIND_STYLE, MARKERS, Drawing, handle, title
+from degradation.analysis.style import KIND_STYLE, MARKERS, VARIANTS, Drawing, handle, title
+from degradation.records import DIVERGED
 
 ERROR = Metric("eval/train_error_pct")
 CONFIDENCE = 0.95
-VARIANTS = {
-    "": "as in depth_sweep",
-    "activationprelu": "PReLU, a slope a channel",
-    "activationprelu_shared": "PReLU, one slope a block",
-    "orderpre": "pre-activation",
-    "batch_normfalse": "no batch norm",
-    "weight_decay0.0": "no weight decay",
-    "shortcutB": "shortcut B: projection\nwhere the size changes",
-    "shortcutC": "shortcut C:\nprojection everywhere",
-}
-"""What an arm's overrides are called, in the order of the rows; others by themselves, below."""
 
 Arms = dict[tuple[str, str, int], list[RunCurves]]
 """Ended runs by overrides, kind and depth."""
@@ -68,6 +58,7 @@ def _rises(study: Study) -> Figure | None:
 
 
 def _place(variant: str) -> tuple[int, str]:
+    """As listed, those not listed below."""
     known = list(VARIANTS)
     return (known.index(variant) if variant in known else len(known), variant)
 
@@ -88,6 +79,10 @@ def _rise(axes: Axes, y: float, kind: str, found: list[tuple[int, list[RunCurves
             means[-1:], [y], marker=MARKERS.get(depth, "X"), color=tint, markersize=7, zorder=3,
             markerfacecolor=tint if place else "white", markeredgewidth=1.4,
         )  # fmt: skip
+        if diverged := sum(run.status == DIVERGED for run in runs):
+            told = f"{diverged} of {len(runs)} diverged"
+            axes.annotate(told, (means[-1], y), (-7, -4), textcoords="offset points", fontsize=8,
+                          color="#5f5f5f", ha="right", va="top")  # fmt: skip
     axes.plot(means, [y] * len(means), color=tint, linewidth=1.4)
 
 
