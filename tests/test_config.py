@@ -2,6 +2,7 @@
 
 import copy
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from omegaconf.errors import InterpolationResolutionError
 from tests.helpers import composed, make_config
 
 from degradation import cli, config, identity, records
@@ -366,3 +368,36 @@ def test_blocks_changes_one_thing_at_a_time_and_has_no_net_twice() -> None:
         base = config.to_dict(runs[f"{run.model.kind}-{run.model.depth}-s{run.seed}"])
         assert len(identity.differences(config.to_dict(run), base)) == name.count("-") - 2 <= 1
         assert run.model.shortcut == "A" or run.model.kind == "residual"
+
+
+@pytest.fixture
+def with_rates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """conf/ with a table of rates for two arms of preset quick."""
+    shutil.copytree(cli.conf_dir(), tmp_path / "conf")
+    table = {"quick": {"plain-18": 0.1, "residual-56": 0.003}}
+    (tmp_path / "conf" / "chosen_lr.yaml").write_text(yaml.safe_dump(table))
+    monkeypatch.setattr(cli, "conf_dir", lambda: tmp_path / "conf")
+
+
+@pytest.mark.usefixtures("with_rates")
+def test_a_rate_from_the_table_is_the_arms_own_and_not_in_its_name() -> None:
+    for kind, depth, lr in (("plain", 18, 0.1), ("residual", 56, 0.003)):
+        axes = [f"model.kind={kind}", f"model.depth={depth}", "seed=0"]
+        ((name, run),) = cli.sweep("lr_fair", "quick", axes).items()
+        assert (name, run.optim.lr) == (f"{kind}-{depth}-s0", lr)
+        with hydra.initialize_config_dir(str(cli.conf_dir()), version_base="1.3"):
+            assert config.run_name(run, cli.baseline(run)) == name
+        ((name, run),) = cli.sweep("lr_fair", "quick", [*axes, "optim.lr=0.5"]).items()
+        assert (name, run.optim.lr) == (f"{kind}-{depth}-lr0.5-s0", 0.5)
+
+
+@pytest.mark.usefixtures("with_rates")
+@pytest.mark.parametrize("where", [("paper", "plain", 18), ("quick", "plain", 56)])
+def test_an_arm_without_a_rate_in_the_table_is_one_line(where: tuple[str, str, int]) -> None:
+    preset, kind, depth = where
+    with pytest.raises(InterpolationResolutionError) as failure:
+        cli.sweep("lr_fair", preset, [f"model.kind={kind}", f"model.depth={depth}", "seed=0"])
+    told = cli.one_line(failure.value)
+    assert re.fullmatch(
+        rf"optim.lr: .*chosen_lr.yaml: nothing for {preset} {kind}-{depth}; .*", told
+    )
