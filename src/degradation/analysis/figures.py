@@ -14,7 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import NDArray
 
-from degradation.analysis import autoencoder_figures, gradient_figures, variant_figures
+from degradation.analysis import (
+    autoencoder_figures,
+    gradient_figures,
+    rate_figures,
+    variant_figures,
+)
 from degradation.analysis.curves import DIVERGED_ERROR_PCT, RunCurves, Study
 from degradation.analysis.estimands import ERRORS, KINDS, Metric
 from degradation.analysis.statistics import mean_interval
@@ -45,6 +50,7 @@ MOST_PANELS = 4
 OWN = (
     *autoencoder_figures.FIGURES,
     *gradient_figures.FIGURES,
+    *rate_figures.FIGURES,
     *variant_figures.FIGURES,
 )
 """Of single experiments: drawn for whichever study has what they show."""
