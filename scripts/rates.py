@@ -11,10 +11,13 @@ from degradation.analysis import rates, sources
 
 
 def main(preset: str) -> None:
-    chosen = rates.choose(sources.read(Path("results", "lr_choice", preset)))
+    study = sources.read(Path("results", "lr_choice", preset))
+    chosen = rates.choose(study)
     path = cli.conf_dir() / "chosen_lr.yaml"
     rates.write(path, preset, chosen)
     print(path, *(f"  {arm:<14} {rate:g}" for arm, rate in chosen.items()), sep="\n")
+    if edge := rates.at_the_edge(study, chosen):
+        print(f"at the edge of the grid, so perhaps not the best: {', '.join(edge)}")
 
 
 if __name__ == "__main__":

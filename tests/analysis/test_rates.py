@@ -38,7 +38,9 @@ def study(tmp_path: Path) -> Study:
 
 def test_the_least_mean_is_chosen_and_of_equal_ones_the_lower_rate(study: Study) -> None:
     # plain at 0.3: (51.5 + 90) / 2, though its one finished run is the best of all
-    assert rates.choose(study) == {"plain-18": 0.03, "residual-18": 0.003}
+    chosen = rates.choose(study)
+    assert chosen == {"plain-18": 0.03, "residual-18": 0.003}
+    assert rates.at_the_edge(study, chosen) == ["residual-18"]
 
 
 def test_nothing_is_chosen_from_a_grid_with_gaps(tmp_path: Path) -> None:

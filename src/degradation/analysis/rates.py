@@ -61,6 +61,12 @@ def choose(study: Study) -> dict[str, float]:
     return {f"{kind}-{depth}": best(rates) for (kind, depth), rates in arms.items()}
 
 
+def at_the_edge(study: Study, chosen: dict[str, float]) -> list[str]:
+    """Arms whose rate is the grid's lowest or highest."""
+    grid = {rate for rates in by_rate(study).values() for rate in rates}
+    return [arm for arm, rate in chosen.items() if rate in (min(grid), max(grid))]
+
+
 def write(path: Path, preset: str, chosen: dict[str, float]) -> None:
     """Puts a preset's rates into the table `path`; the comments at its head stay."""
     text = path.read_text(encoding="utf-8")
