@@ -2,6 +2,7 @@
 
 import copy
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from omegaconf.errors import InterpolationResolutionError
 from tests.helpers import composed, make_config
 
 from degradation import cli, config, identity, records
@@ -105,7 +107,7 @@ BAD = [
     ("model.shortcut=D", "A, B, C"),
     ("model.bn_group_size=48", "0 or a divisor of the batch of 128"),
     ("model.bn_group_size=-1", "0 or more"),
-    ("model.activation=gelu", "relu, prelu, linear"),
+    ("model.activation=gelu", "relu, prelu, prelu_shared, linear"),
     ("model.net=vgg", "resnet, mlp, stack, autoencoder"),
     ("model.order=middle", "post, pre"),
     ("model.init=orthogonal", "fan_out, fan_in, xavier, small, torch"),
@@ -161,6 +163,14 @@ def test_wrong_values_name_the_key_and_what_is_accepted(override: str, accepted:
 def test_validation_split_has_fewer_images() -> None:
     with pytest.raises(ConfigError, match=r"data.train_images: 45001; accepted: 0 to 45000"):
         make_config("data.split=val", "data.train_images=45001", preset="paper")
+
+
+def test_a_block_has_two_places_to_share_a_slope_in_a_resnet_alone() -> None:
+    accepted = "relu, prelu, linear for model.net=mlp"
+    with pytest.raises(
+        ConfigError, match=rf"model.activation: 'prelu_shared'; accepted: {accepted}"
+    ):
+        make_config("model.net=mlp", "model.activation=prelu_shared", preset="paper")
 
 
 def test_batch_may_not_exceed_the_images() -> None:
@@ -339,3 +349,55 @@ def test_planned_runs_are_those_that_hydra_composes(axes: tuple[str, ...]) -> No
             assert run == config.from_dict(composed)
     assert {run.model.depth for run in planned.values()} == {8, 10}
     assert {run.seed for run in planned.values()} == ({3} if "seed=3" in axes else {0, 1, 2})
+
+
+def test_a_list_of_variants_is_planned_as_hydra_composes_it() -> None:
+    axes = ["variant=[plain,no_weight_decay]", "model.depth=34", "seed=7"]
+    ((name, planned),) = cli.sweep("blocks", "quick", axes).items()
+    with hydra.initialize_config_dir(str(cli.conf_dir()), version_base="1.3"):
+        composed = hydra.compose("config", ["+experiment=blocks", "preset=quick", *axes])
+    assert planned == config.from_dict(composed)
+    assert name == "plain-34-weight_decay0.0-s7"
+    assert (planned.model.width, planned.optim.lr) == (8, 0.03)  # preset quick's, as before
+
+
+def test_blocks_changes_one_thing_at_a_time_and_has_no_net_twice() -> None:
+    runs = cli.sweep("blocks", "quick")
+    assert len(runs) == 2 * (2 * 6 + 2) * 5  # depths, kinds, variants, shortcuts of one kind, seeds
+    for name, run in runs.items():
+        base = config.to_dict(runs[f"{run.model.kind}-{run.model.depth}-s{run.seed}"])
+        assert len(identity.differences(config.to_dict(run), base)) == name.count("-") - 2 <= 1
+        assert run.model.shortcut == "A" or run.model.kind == "residual"
+
+
+@pytest.fixture
+def with_rates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """conf/ with a table of rates for two arms of preset quick."""
+    shutil.copytree(cli.conf_dir(), tmp_path / "conf")
+    table = {"quick": {"plain-18": 0.1, "residual-56": 0.003}}
+    (tmp_path / "conf" / "chosen_lr.yaml").write_text(yaml.safe_dump(table))
+    monkeypatch.setattr(cli, "conf_dir", lambda: tmp_path / "conf")
+
+
+@pytest.mark.usefixtures("with_rates")
+def test_a_rate_from_the_table_is_the_arms_own_and_not_in_its_name() -> None:
+    for kind, depth, lr in (("plain", 18, 0.1), ("residual", 56, 0.003)):
+        axes = [f"model.kind={kind}", f"model.depth={depth}", "seed=0"]
+        ((name, run),) = cli.sweep("lr_fair", "quick", axes).items()
+        assert (name, run.optim.lr) == (f"{kind}-{depth}-s0", lr)
+        with hydra.initialize_config_dir(str(cli.conf_dir()), version_base="1.3"):
+            assert config.run_name(run, cli.baseline(run)) == name
+        ((name, run),) = cli.sweep("lr_fair", "quick", [*axes, "optim.lr=0.5"]).items()
+        assert (name, run.optim.lr) == (f"{kind}-{depth}-lr0.5-s0", 0.5)
+
+
+@pytest.mark.usefixtures("with_rates")
+@pytest.mark.parametrize("where", [("paper", "plain", 18), ("quick", "plain", 56)])
+def test_an_arm_without_a_rate_in_the_table_is_one_line(where: tuple[str, str, int]) -> None:
+    preset, kind, depth = where
+    with pytest.raises(InterpolationResolutionError) as failure:
+        cli.sweep("lr_fair", preset, [f"model.kind={kind}", f"model.depth={depth}", "seed=0"])
+    told = cli.one_line(failure.value)
+    assert re.fullmatch(
+        rf"optim.lr: .*chosen_lr.yaml: nothing for {preset} {kind}-{depth}; .*", told
+    )

@@ -189,7 +189,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (("nothing", "quick", "", ""), "experiment: 'nothing'; accepted: depth_sweep, "),
+        (("nothing", "quick", "", ""), "experiment: 'nothing'; accepted: "),
         (("depth_sweep", "slow", "", ""), "preset: 'slow'; accepted: paper, quick"),
         (("depth_sweep", "quick", "0,x", ""), "seeds: '0,x'; accepted: whole numbers from 0"),
         (("depth_sweep", "quick", "-1", ""), "seeds: '-1'; accepted: whole numbers from 0"),

@@ -8,6 +8,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -19,12 +20,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from degradation import config, identity
-from degradation.config import Config
+from degradation.config import Config, ConfigError
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
-
-ConfigStore.instance().store(name="schema", node=Config)
 
 
 def conf_dir() -> Path:
@@ -33,12 +32,28 @@ def conf_dir() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "conf"
 
 
+def from_table(name: str, *keys: str) -> float:
+    """`${table:chosen_lr,quick,plain-56}`: an entry of `conf/chosen_lr.yaml`, for a value that a
+    study has arm by arm. Raises ConfigError where there is none.
+    """
+    path = conf_dir() / f"{name}.yaml"
+    entry = OmegaConf.select(OmegaConf.load(path), ".".join(keys))
+    if not isinstance(entry, int | float):
+        raise ConfigError(f"{path}: nothing for {' '.join(keys)}; its head says how to make it")
+    return entry
+
+
+ConfigStore.instance().store(name="schema", node=Config)
+OmegaConf.register_new_resolver("table", from_table)
+
+
 def baseline(cfg: Config) -> Config:
-    """The config of cfg's study before any other override; what differs from it goes into a run's
-    name.
+    """The config of cfg's study at its kind and depth before any other override; what differs from
+    it goes into a run's name.
     """
     experiment = [] if cfg.experiment == "adhoc" else [f"+experiment={cfg.experiment}"]
-    return config.from_dict(hydra.compose("config", [f"preset={cfg.preset}", *experiment]))
+    arm = [f"model.kind={cfg.model.kind}", f"model.depth={cfg.model.depth}"]
+    return config.from_dict(hydra.compose("config", [f"preset={cfg.preset}", *experiment, *arm]))
 
 
 def sweep(experiment: str, preset: str, overrides: Sequence[str] = ()) -> dict[str, Config]:
@@ -53,17 +68,26 @@ def sweep(experiment: str, preset: str, overrides: Sequence[str] = ()) -> dict[s
         axes = {key: str(axis) for key, axis in (with_hydra.hydra.sweeper.params or {}).items()}
         axes |= dict(override.split("=", 1) for override in overrides)
         choices = [_choices(f"{key}={axis}") for key, axis in axes.items()]
-        of_groups = any(isinstance(OmegaConf.select(composed, key), DictConfig) for key in axes)
+        groups = {key for key in axes if (conf_dir() / key).is_dir()}
+
+        @cache
+        def of(chosen: tuple[str, ...]) -> DictConfig:
+            return hydra.compose("config", [*fixed, *chosen]) if chosen else composed
 
         def at(point: Sequence[str]) -> DictConfig:
-            if of_groups:
-                return hydra.compose("config", [*fixed, *point])
-            # the same, without composing anew, which takes a tenth of a second
-            return OmegaConf.merge(composed, OmegaConf.from_dotlist(list(point)))  # type: ignore[return-value]
+            chosen = tuple(choice for choice in point if choice.partition("=")[0] in groups)
+            values = [choice for choice in point if choice not in chosen]
+            # as composed with the values too, but composing takes a tenth of a second
+            return OmegaConf.merge(of(chosen), OmegaConf.from_dotlist(values))  # type: ignore[return-value]
 
-        composed_runs = [at(point) for point in product(*choices)]
-    runs, base = [config.from_dict(run) for run in composed_runs], config.from_dict(composed)
-    return {config.run_name(run, base): run for run in runs}
+        runs = [config.from_dict(at(point)) for point in product(*choices)]
+
+    @cache
+    def base(kind: str, depth: int) -> Config:
+        arm = {"model": {"kind": kind, "depth": depth}}
+        return config.from_dict(OmegaConf.merge(composed, arm))  # type: ignore[arg-type]
+
+    return {config.run_name(run, base(run.model.kind, run.model.depth)): run for run in runs}
 
 
 def _choices(override: str) -> list[str]:
@@ -137,7 +161,9 @@ def one_line(error: BaseException) -> str:
         r"Could not find '([^']+)/([^'/]*)'\s+Available options in '[^']+':\n((?:\t.*\n?)+)", text
     ):
         return f"{match[1]}: {match[2]!r}; accepted: {', '.join(match[3].split())}"
-    if match := re.search(r"(.+)\s+full_key: (\S+)", text):
+    if match := re.search(
+        r"(?:\w+ raised while resolving interpolation: )?(.+)\s+full_key: (\S+)", text
+    ):
         return f"{match[2]}: {match[1]}"
     if isinstance(error, OverrideParseException):
         text = f"{error.override}: {text.partition('See https')[0]}"

@@ -85,7 +85,9 @@ class ModelConfig:
     bn_group_size: int = MISSING
     """Images that are normalised together in training; 0 for the whole batch."""
     activation: str = MISSING
-    """`relu`, `prelu` (one learnt slope a channel) or `linear` (none)."""
+    """`relu`, `prelu` (one learnt slope a channel), `prelu_shared` (one slope for both places of a
+    block) or `linear` (none).
+    """
     order: str = MISSING
     """`post` (conv, BN, activation: He et al. 2015) or `pre` (BN, activation, conv: He et al.
     2016).
@@ -304,7 +306,7 @@ def check(cfg: Config) -> None:
         "model.net": NETS,
         "model.kind": KINDS,
         "model.shortcut": ("A", "B", "C"),
-        "model.activation": ("relu", "prelu", "linear"),
+        "model.activation": ("relu", "prelu", "prelu_shared", "linear"),
         "model.order": ("post", "pre"),
         "model.init": ("fan_out", "fan_in", "xavier", "small", "torch"),
         "data.name": DATA_SETS,
@@ -403,6 +405,10 @@ def _check_net(model: ModelConfig, data: DataConfig) -> None:
     _require(fits, "data.name", data.name, f"{sets} for model.net={model.net}")
     sides = [side for side in form.pixels if model.net != "autoencoder" or side % 4 == 0]
     _require(data.pixels in sides, "data.pixels", data.pixels, ", ".join(map(str, sides)))
+    if model.net != "resnet":
+        shared = model.activation == "prelu_shared"
+        accepted = f"relu, prelu, linear for model.net={model.net}"
+        _require(not shared, "model.activation", model.activation, accepted)
     is_even = model.depth >= least and model.depth % 2 == 0
     if model.net == "autoencoder":
         _require(model.depth == least, "model.depth", model.depth, f"{least}, its only depth")

@@ -10,7 +10,7 @@ from scipy import stats
 from tests.analysis.synthetic import write_run
 
 from degradation.analysis.claims import Claims, ClaimsError, load
-from degradation.analysis.curves import Study
+from degradation.analysis.curves import Study, StudyError
 from degradation.analysis.judge import Verdict, judge
 from degradation.analysis.sources import read
 
@@ -236,3 +236,16 @@ def test_claims_judge_only_what_they_are_made_for(tmp_path: Path) -> None:
         judge(claims_file(tmp_path, {}), "quick", read(tmp_path))
     with pytest.raises(ClaimsError, match=r"preset 'quick', but .* judges 'paper'"):
         judge(claims_file(tmp_path, {}), "paper", read(tmp_path))
+
+
+def test_arms_of_different_settings_are_compared_where_the_claims_say_so(tmp_path: Path) -> None:
+    claims = claims_file(tmp_path, {})
+    for seed, (shallow, deep) in enumerate(zip(SHALLOW, DEEP, strict=True)):
+        write_run(tmp_path, "plain", 18, seed, shallow, optim={"lr": 0.3})
+        write_run(tmp_path, "plain", 56, seed, deep, optim={"lr": 0.1})
+    study = read(tmp_path)
+    with pytest.raises(StudyError, match=r"not compared, .* optim.lr: 0.3 / 0.1"):
+        judge(claims, "quick", study)
+    claims.path.write_text(claims.path.read_text() + "by_arm: [optim.lr]\n")
+    (verdict,) = judge(load(claims.path), "quick", study)
+    assert verdict.answer == "SUPPORTED"

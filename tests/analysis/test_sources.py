@@ -8,7 +8,7 @@ from tests.analysis.synthetic import ITERATIONS, write_run
 
 from degradation.analysis.curves import StudyError
 from degradation.analysis.estimands import Metric
-from degradation.analysis.sources import read
+from degradation.analysis.sources import read, refuse_unequal_arms
 
 HEAD = "kind,depth,seed,iteration,train_error_pct,test_error_pct\n"
 TRAIN, TEST = Metric("eval/train_error_pct"), Metric("test/error_pct")
@@ -75,13 +75,15 @@ def test_one_arm_is_one_config(tmp_path: Path) -> None:
         read(tmp_path)
 
 
-def test_arms_that_claims_compare_differ_by_kind_and_depth_alone(tmp_path: Path) -> None:
+def test_arms_are_compared_that_differ_by_kind_depth_and_what_is_set_aside(tmp_path: Path) -> None:
     write_run(tmp_path, "plain", 18, 0, 56)
-    write_run(tmp_path, "residual", 56, 0, 50, schedule={"iterations": 500})
-    with pytest.raises(
-        StudyError, match=r"plain-18-s0 and residual-56-s0 .*: schedule.iterations: "
-    ):
-        read(tmp_path)
+    write_run(tmp_path, "residual", 56, 0, 50, optim={"lr": 0.1})
+    study = read(tmp_path)
+    refuse_unequal_arms(study, ["optim.lr"])
+    with pytest.raises(StudyError, match=r"plain-18-s0 and residual-56-s0 .*: optim.lr: "):
+        refuse_unequal_arms(study, [])
+    with pytest.raises(StudyError, match=r"optim.lr: "):
+        refuse_unequal_arms(study, ["schedule.iterations"])
 
 
 def test_where_and_how_a_run_is_kept_may_differ(tmp_path: Path) -> None:

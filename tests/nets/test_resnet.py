@@ -289,6 +289,28 @@ def test_prelu_has_a_slope_a_channel() -> None:
     assert torch.equal(model.stem[2](x), torch.where(x > 0, x, slope * x))
 
 
+@pytest.mark.parametrize("order", ["post", "pre"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_shared_prelu_is_one_slope_a_block(kind: str, order: str) -> None:
+    model = awake(net(depth=18, activation="prelu_shared", kind=kind, order=order)).eval()
+    # eight blocks, and one more: the stem's, or the one before the mean
+    assert count_parameters(model) == count_parameters(net(depth=18, kind=kind, order=order)) + 9
+    block = model.blocks[3]  # halves the pixels, doubles the channels
+    block.act1.weight.data.fill_(-0.7)
+    x = torch.randn(2, 16, 8, 8, generator=torch.Generator().manual_seed(3))
+
+    def act(y: Tensor) -> Tensor:
+        return torch.where(y > 0, y, -0.7 * y)
+
+    if order == "pre":
+        expected = block.conv2(act(block.norm2(block.conv1(act(block.norm1(x))))))
+    else:
+        expected = block.norm2(block.conv2(act(block.norm1(block.conv1(x)))))
+    if kind == "residual":
+        expected[:, :16] += x[:, :, ::2, ::2]
+    torch.testing.assert_close(block(x), expected if order == "pre" else act(expected))
+
+
 def test_groups_are_normalised_apart() -> None:
     grouped = net(depth=8, bn_group_size=64, width=4)
     whole = net(depth=8, width=4)

@@ -2,11 +2,13 @@
 
 A file holds `experiment`, `data` (the data set the claims are made for), `level` (one-sided error
 of all statistical claims together), `expected` (assumed mean and standard deviation over seeds for
-the power) and `claims`. Each claim has `id`, `sentence`, `source`, `paper` (what the paper reports,
-in a few words, or empty), `presets`, `type` and `estimand`; a statistical one `margin` and `power`
-(seeds -> probability of SUPPORTED) for each preset; `exact` ones list estimands that must all equal
-`value`. `permutation: true` asks for the permutation test beside Welch's; `paired: true` takes the
-differences seed by seed, where the arms of a seed begin with the same weights or see the same data.
+the power) and `claims`; also `by_arm`, the settings that each arm has of its own, as otherwise arms
+without overrides are compared only if they differ by nothing but kind and depth. Each claim has
+`id`, `sentence`, `source`, `paper` (what the paper reports, in a few words, or empty), `presets`,
+`type` and `estimand`; a statistical one `margin` and `power` (seeds -> probability of SUPPORTED)
+for each preset; `exact` ones list estimands that must all equal `value`. `permutation: true` asks
+for the permutation test beside Welch's; `paired: true` takes the differences seed by seed, where
+the arms of a seed begin with the same weights or see the same data.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -27,6 +29,7 @@ EQUIVALENCE, EXACT = "equivalence", "exact"
 TYPES = (SUPERIORITY, NON_INFERIORITY, EQUIVALENCE, EXACT)
 
 _FILE_KEYS = ("experiment", "data", "level", "expected", "claims")
+_OPTIONAL_FILE_KEYS = ("by_arm",)
 _COMMON_KEYS = ("id", "sentence", "source", "paper", "presets", "type", "estimand")
 _STATISTICAL_KEYS = (*_COMMON_KEYS, "margin", "power")
 _EXACT_KEYS = (*_COMMON_KEYS, "value")
@@ -73,6 +76,8 @@ class Claims:
     level: float
     expected: Expected
     claims: tuple[Claim, ...]
+    by_arm: tuple[str, ...] = ()
+    """Keys of the config, `optim.lr`, that differ from arm to arm by the study's design."""
 
     def for_preset(self, preset: str) -> tuple[Claim, ...]:
         """Raises ClaimsError where the file claims nothing for this preset."""
@@ -98,7 +103,7 @@ def load(path: Path) -> Claims:
         raise ClaimsError(f"{path}: no such claims file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ClaimsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    file = _mapping(content, str(path), _FILE_KEYS)
+    file = _mapping(content, str(path), _FILE_KEYS, _OPTIONAL_FILE_KEYS)
     level = _number(file["level"], f"{path}: level")
     if not 0 < level < 0.5:
         raise ClaimsError(f"{path}: level: {level}; accepted: between 0 and 0.5")
@@ -110,9 +115,12 @@ def load(path: Path) -> Claims:
         raise ClaimsError(f"{path}: claim {double}: id: used twice")
     data = _one_of(file["data"], DATA_SETS, f"{path}: data")
     expected = _expected(file["expected"], f"{path}: expected")
-    return Claims(
-        path, _text(file["experiment"], f"{path}: experiment"), data, level, expected, claims
-    )
+    experiment = _text(file["experiment"], f"{path}: experiment")
+    by_arm = file.get("by_arm", [])
+    if not isinstance(by_arm, list):
+        raise ClaimsError(f"{path}: by_arm: {by_arm!r}; accepted: a list of settings")
+    by_arm = tuple(_text(key, f"{path}: by_arm") for key in by_arm)
+    return Claims(path, experiment, data, level, expected, claims, by_arm)
 
 
 def _claim(entry: Any, path: Path, number: int) -> Claim:

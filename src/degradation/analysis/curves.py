@@ -119,6 +119,11 @@ class Study:
         return titles.get(self.data or "", self.data or "a data set not stated")
 
     @property
+    def holds_out(self) -> bool:
+        """Whether its test errors are those on training images held out (`data.split=val`)."""
+        return any(run.config.get("data", {}).get("split") == "val" for run in self.runs)
+
+    @property
     def seeds_text(self) -> str:
         """For example `n = 3 seeds`, or `n = 2 to 3 seeds` where the arms differ."""
         counts = sorted({len(self.ended(arm)) for arm in self.arms})

@@ -18,8 +18,10 @@ from degradation.analysis import (
     autoencoder_figures,
     gradient_figures,
     lesion_figures,
+    rate_figures,
     response_figures,
     shattering_figures,
+    variant_figures,
 )
 from degradation.analysis.curves import DIVERGED_ERROR_PCT, RunCurves, Study
 from degradation.analysis.estimands import ERRORS, KINDS, Metric
@@ -49,11 +51,13 @@ MOST_PANELS = 4
 
 
 OWN = (
+    *autoencoder_figures.FIGURES,
     *gradient_figures.FIGURES,
+    *lesion_figures.FIGURES,
+    *rate_figures.FIGURES,
     *response_figures.FIGURES,
     *shattering_figures.FIGURES,
-    *autoencoder_figures.FIGURES,
-    *lesion_figures.FIGURES,
+    *variant_figures.FIGURES,
 )
 """Of single experiments: drawn for whichever study has what they show."""
 STEMS = ("curves", "final_error", *(drawing.stem for drawing in OWN))

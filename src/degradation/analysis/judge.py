@@ -24,6 +24,7 @@ from degradation.analysis.claims import (
 )
 from degradation.analysis.curves import RunCurves, Study
 from degradation.analysis.estimands import Estimand, Metric
+from degradation.analysis.sources import refuse_unequal_arms
 from degradation.records import DIVERGED, write_json
 
 SUPPORTED, REFUTED, INCONCLUSIVE, NOT_JUDGED = "SUPPORTED", "REFUTED", "INCONCLUSIVE", "NOT JUDGED"
@@ -78,7 +79,8 @@ class _Evidence:
 def judge(claims: Claims, preset: str, study: Study) -> list[Verdict]:
     """One verdict a claim, in the file's order.
 
-    Raises ClaimsError where the study is not of the preset and data set that the claims are for.
+    Raises ClaimsError where the study is not of the preset and data set that the claims are for,
+    StudyError where arms differ in more than they may.
     """
     for key, found, needed in (
         ("preset", study.preset, preset),
@@ -88,6 +90,7 @@ def judge(claims: Claims, preset: str, study: Study) -> list[Verdict]:
             raise ClaimsError(
                 f"{study.source}: {key} {found!r}, but {claims.path} judges {needed!r} here"
             )
+    refuse_unequal_arms(study, claims.by_arm)
     chosen = claims.for_preset(preset)
     tested = [claim for claim in chosen if claim.type != EXACT]
     evidence = [_evidence(claim, preset, study, claims.level) for claim in tested]

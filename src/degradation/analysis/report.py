@@ -232,6 +232,7 @@ def _runs(study: Study) -> str:
         f"- precision {study.precision}; iterations "
         + ", ".join(f"{n:,}" for n in sorted({run.iterations for run in ended})),
     ]
+    lines += [f"- learning rates: {rates}"] if (rates := tables.rates_text(study)) else []
     lines += [f"- not finished and not counted: {', '.join(unfinished)}"] if unfinished else []
     environments = (run.environment for run in ended)
     lines += [f"- {text}" for text in sorted({_environment(env) for env in environments})]

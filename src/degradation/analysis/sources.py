@@ -113,16 +113,26 @@ def _the_one(path: Path, key: str, values: set[str]) -> str:
 
 
 def _refuse_mixed_configs(path: Path, runs: Iterable[RunCurves]) -> None:
-    """The runs of an arm differ by the seed alone, the arms of the claims by kind and depth."""
+    """The runs of an arm differ by the seed alone; how arms may differ the claims say (`judge`)."""
     first: dict[str, RunCurves] = {}
     for run in runs:
-        in_claims = run.arm == f"{run.kind}-{run.depth}"
-        other = first.setdefault("claims" if in_claims else run.arm, run)
-        aside = ("seed", "model.kind", "model.depth") if in_claims else ("seed",)
-        if keys := differences(other.config, run.config, aside):
+        other = first.setdefault(run.arm, run)
+        if keys := differences(other.config, run.config, ("seed",)):
             raise StudyError(
                 f"{path}: {other.name} and {run.name} are never pooled, their configs differ: "
                 + "; ".join(keys)
+            )
+
+
+def refuse_unequal_arms(study: Study, by_arm: Sequence[str]) -> None:
+    """Arms without overrides differ by kind and depth, and in the settings `by_arm`; StudyError."""
+    runs = [run for run in study.runs if not run.overrides]
+    for run in runs[1:]:
+        aside = ("seed", "model.kind", "model.depth", *by_arm)
+        if keys := differences(runs[0].config, run.config, aside):
+            raise StudyError(
+                f"{study.source}: {runs[0].name} and {run.name} are not compared, their configs "
+                f"differ: {'; '.join(keys)}"
             )
 
 

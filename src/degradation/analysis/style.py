@@ -20,11 +20,17 @@ MARKERS = {
 KIND_STYLE = {"plain": ("#D55E00", "s"), "residual": ("#0072B2", "o")}
 VARIANTS = {
     "": "baseline",
+    "activationprelu": "PReLU, a slope a channel",
+    "activationprelu_shared": "PReLU, one slope a block",
+    "orderpre": "pre-activation",
+    "weight_decay0.0": "no weight decay",
     "batch_normfalse": "no batch norm",
     "batch_normfalse-initxavier": "no batch norm, Glorot's init",
     "scalingzero_to_one": "inputs in [0, 1]",
     "initfan_in": "He's initial weights",
     "initsmall": "small initial weights",
+    "shortcutB": "shortcut B: projection\nwhere the size changes",
+    "shortcutC": "shortcut C:\nprojection everywhere",
 }
 """What an arm's overrides are called; others by themselves."""
 STYLE: dict[Any, Any] = {

@@ -105,15 +105,28 @@ def verdict_text(verdicts: Sequence[Verdict], confidence: float) -> str:
 
 
 def arm_rows(study: Study, metric: str, name: str) -> Rows:
-    """Mean and standard deviation over seeds beside the paper's number."""
-    rows = [["arm", f"paper, {name} error %", f"this study, {name} error %", "n", "diverged"]]
+    """Mean and standard deviation over seeds beside the paper's number, where it is of the same
+    images.
+    """
+    held_out = name == "test" and study.holds_out
+    ours = "held-out" if held_out else name
+    rows = [["arm", f"paper, {name} error %", f"this study, {ours} error %", "n", "diverged"]]
     for arm in study.arms:
         runs = study.ended(arm)
         count = sum(run.value(Metric(metric)) is not None for run in runs)
         diverged = sum(run.status == "diverged" for run in runs)
-        paper = _paper_cell(arm, name) if study.data == "cifar10" else ""
+        paper = _paper_cell(arm, name) if study.data == "cifar10" and not held_out else ""
         rows.append([arm, paper, error_cell(study, arm, metric), str(count), str(diverged)])
     return rows
+
+
+def rates_text(study: Study) -> str:
+    """The arms' learning rates where those without overrides have different ones, else empty."""
+    rates = {
+        run.arm: run.config.get("optim", {}).get("lr") for run in study.runs if not run.overrides
+    }
+    several = len(set(rates.values())) > 1
+    return ", ".join(f"{arm} {rate:g}" for arm, rate in rates.items()) if several else ""
 
 
 def error_cell(study: Study, arm: str, metric: str) -> str:

@@ -60,7 +60,9 @@ def norm(channels: int, cfg: ModelConfig) -> nn.Module:
 def activation(channels: int, cfg: ModelConfig) -> nn.Module:
     if cfg.activation == "linear":
         return nn.Identity()
-    return nn.PReLU(channels) if cfg.activation == "prelu" else nn.ReLU(inplace=True)
+    if cfg.activation == "relu":
+        return nn.ReLU(inplace=True)
+    return nn.PReLU(1 if cfg.activation == "prelu_shared" else channels)
 
 
 def conv(
@@ -107,7 +109,8 @@ class Block(nn.Module):
         self.act1 = activation(channels_in if pre else channels_out, cfg)
         self.conv2 = conv(channels_out, channels_out, 3, 1, cfg)
         self.norm2 = norm(channels_out, cfg)
-        self.act2 = activation(channels_out, cfg)
+        shared = cfg.activation == "prelu_shared"
+        self.act2 = self.act1 if shared else activation(channels_out, cfg)
         self.shortcut = (
             shortcut(channels_in, channels_out, stride, cfg) if cfg.kind == "residual" else None
         )
