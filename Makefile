@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export EXPERIMENT PRESET SEEDS DATA_ROOT RUNS  # recipes read them as the shell's, whatever is in them
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-gpu test-slow lint report check-claims missing evidence rates reconstructions gpu bench dashboard publish bundle reference lock clean
+.PHONY: help setup reproduce test test-gpu test-slow lint report check-claims missing evidence rates reconstructions gpu bench dashboard publish imagenet-table bundle reference lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -86,6 +86,9 @@ bench: setup ## measure speed, written to results/bench/
 
 dashboard: setup ## the curves in the terminal, from the W&B files of a study
 	@WANDB_ERROR_REPORTING=false $(BIN)/wandb leet outputs/$(EXPERIMENT)/$(STUDY_PRESET)/wandb
+
+imagenet-table: setup ## count the ImageNet nets, written to results/imagenet_family/
+	@$(BIN)/python scripts/imagenet_table.py
 
 bundle: setup ## wheels for a GPU machine without a network, into offline/
 	@$(BIN)/python scripts/bundle.py

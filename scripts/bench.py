@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 
 from degradation import cli, environment
-from degradation.benchmark import gpu, probes, results, startup, study, throughput
+from degradation.benchmark import gpu, memory, probes, results, startup, study, throughput
 from degradation.benchmark.results import Part
 from degradation.config import HardwareConfig
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-CPU = ["steps", "start", "probes", "study"]
+CPU = ["steps", "start", "probes", "memory", "study"]
 GPU = ["gpu_seed", "gpu20", "gpu56", "gpu110"]
 
 
@@ -23,6 +23,7 @@ def bench(names: list[str], root: str | None) -> None:
         "steps": lambda: throughput.measure(root),
         "start": lambda: startup.measure(root),
         "probes": lambda: probes.measure(root),
+        "memory": memory.measure,
         "study": lambda: study.measure(root, CHECKOUT),
         "gpu_seed": lambda: gpu.measure_seed(root),
         **{f"gpu{depth}": partial(gpu.measure, depth, root) for depth in gpu.SOLO_MS},

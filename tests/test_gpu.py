@@ -143,6 +143,31 @@ def test_captured_run_continues_where_it_was(tmp_path: Path) -> None:
     assert all(torch.equal(ours[key], value) for key, value in theirs.items())
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_checkpointed_steps_are_eager_and_nearly_the_same(precision: str) -> None:
+    """Nearly: nothing says that a kernel rounds alike when its work is done again in pieces."""
+    steps, states = [], []
+    for option in (False, True):
+        cfg = paper(56, precision)
+        cfg.hardware.checkpoint_activations = option
+        environment.set_up(0, cfg.hardware, cfg.trainer)
+        state = fresh_state(cfg, CUDA)
+        state.model.train()
+        step = build_step(state.model, state.optimizer, precision, cfg.hardware.captures)
+        for batch in train_batches(data_for(cfg), seed=0, first=0, last=2, batch_size=128):
+            step(*batch, 0.01)
+        steps.append(step)
+        states.append(state)
+    assert [type(step) for step in steps] == [CapturedStep, EagerStep]
+    assert steps[1].read() == pytest.approx(steps[0].read(), rel=1e-2)
+    counts = [
+        {key: int(value) for key, value in everything(state).items() if key.endswith("tracked")}
+        for state in states
+    ]
+    assert counts[0] == counts[1]
+    assert set(counts[1].values()) == {2}
+
+
 # the fleet
 
 

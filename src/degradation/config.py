@@ -215,6 +215,15 @@ class HardwareConfig:
     """CPU threads of one run; 0: what PyTorch or the process pool allots."""
     capture: bool = True
     """On CUDA, replay each step as one captured graph; the same numbers, without the launches."""
+    checkpoint_activations: bool = False
+    """Keep what goes into every few blocks only and compute the rest again for the backward pass:
+    the same numbers, a third more work, a fraction of the memory. Steps are not captured then.
+    """
+
+    @property
+    def captures(self) -> bool:
+        """Whether a step on CUDA becomes a graph."""
+        return self.capture and not self.checkpoint_activations
 
 
 @dataclass
@@ -348,6 +357,9 @@ def check(cfg: Config) -> None:
 def _check_relations(cfg: Config) -> None:
     batch, milestones = cfg.trainer.batch_size, cfg.schedule.milestones
     _check_net(cfg.model, cfg.data)
+    again, net = cfg.hardware.checkpoint_activations, cfg.model.net
+    accepted = f"false for model.net={net}"
+    _require(net == "resnet" or not again, "hardware.checkpoint_activations", again, accepted)
     _require(
         cfg.optim.momentum < 1, "optim.momentum", cfg.optim.momentum, "0 up to, not including, 1"
     )

@@ -90,9 +90,10 @@ def _fit(runs: Sequence[Config], device: torch.device) -> dict[int, float]:
 def time_step_s(cfg: Config, device: torch.device) -> float:
     """The median of a few steps on random images."""
     memory_format = torch.channels_last
-    model = build_model(cfg.model, image_shape(cfg.data)).to(device, memory_format=memory_format)  # type: ignore[call-overload]
+    model = build_model(cfg.model, image_shape(cfg.data), cfg.hardware.checkpoint_activations)
+    model = model.to(device, memory_format=memory_format)  # type: ignore[call-overload]
     optimizer = build_optimizer(model, cfg.optim)
-    step = build_step(model, optimizer, cfg.trainer.precision, cfg.hardware.capture)
+    step = build_step(model, optimizer, cfg.trainer.precision, cfg.hardware.captures)
     batch = cfg.trainer.batch_size
     images = torch.randn(batch, *image_shape(cfg.data), device=device)
     images = images.to(memory_format=memory_format)

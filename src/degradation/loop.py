@@ -37,7 +37,7 @@ def train(state: State, data: Data, cfg: Config, probes: Sequence[Probe] = ()) -
     steps and is best left to them: the turn of the runs beside this one.
     """
     trainer = cfg.trainer
-    step = build_step(state.model, state.optimizer, trainer.precision, cfg.hardware.capture)
+    step = build_step(state.model, state.optimizer, trainer.precision, cfg.hardware.captures)
     state.model.train()
     if probes and not state.iteration:
         lr = learning_rate(0, cfg.optim.lr, cfg.model.depth, cfg.schedule)

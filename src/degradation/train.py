@@ -138,7 +138,7 @@ def build_probes(cfg: Config, data: Data) -> list[Probe]:
 
 def fresh_state(cfg: Config, device: torch.device) -> State:
     """The run before its first step; PyTorch's global generator is seeded already."""
-    model = build_model(cfg.model, image_shape(cfg.data))
+    model = build_model(cfg.model, image_shape(cfg.data), cfg.hardware.checkpoint_activations)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return State(model, build_optimizer(model, cfg.optim))
 

@@ -11,13 +11,15 @@ from degradation.nets.resnet import NUM_CLASSES, ResNet
 IMAGE = (3, 32, 32)
 
 
-def build_model(cfg: ModelConfig, image: tuple[int, int, int] = IMAGE) -> nn.Module:
+def build_model(
+    cfg: ModelConfig, image: tuple[int, int, int] = IMAGE, checkpoint_activations: bool = False
+) -> nn.Module:
     """The net for images (C, P, P), initialised from PyTorch's global generator. Raises ValueError
     for a depth it cannot have.
     """
     channels, pixels, _ = image
     if cfg.net == "resnet":
-        return ResNet(cfg)
+        return ResNet(cfg, checkpoint_activations)
     if cfg.net == "autoencoder":
         return Autoencoder(cfg.kind == "residual", cfg.init)
     features, is_residual = channels * pixels * pixels, cfg.kind == "residual"
@@ -32,8 +34,15 @@ def count_parameters(model: nn.Module) -> int:
 
 
 def count_multiply_adds(cfg: ModelConfig, image: tuple[int, int, int] = IMAGE) -> int:
-    """Multiply-adds of the convs and the linear layers for one image (C, P, P), as the paper counts
-    them.
+    """Multiply-adds for one image (C, P, P)."""
+    # not on the meta device, whose Python kernels take a second to import
+    with torch.random.fork_rng(devices=[]):
+        return multiply_adds(build_model(cfg, image), image)
+
+
+def multiply_adds(model: nn.Module, image: tuple[int, int, int]) -> int:
+    """Of the convs and the linear layers for one image (C, P, P), as the paper counts them. The
+    model is left in eval mode and with hooks: one to be thrown away.
     """
     total = 0
 
@@ -44,11 +53,9 @@ def count_multiply_adds(cfg: ModelConfig, image: tuple[int, int, int] = IMAGE) -
         positions = inputs[0] if isinstance(layer, nn.ConvTranspose2d) else output
         total += layer.weight.numel() * positions[0, 0].numel()
 
-    # not on the meta device, whose Python kernels take a second to import
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        model = build_model(cfg, image).eval()
-        for layer in model.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear | nn.ConvTranspose2d):
-                layer.register_forward_hook(add)
-        model(torch.zeros(1, *image))
+    for layer in model.eval().modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear | nn.ConvTranspose2d):
+            layer.register_forward_hook(add)
+    with torch.no_grad():
+        model(torch.zeros(1, *image, device=next(model.parameters()).device))
     return total

@@ -5,12 +5,15 @@ He et al. 2015 (arXiv:1512.03385), Sec. 4.2; the pre-activation order from He et
 (arXiv:1603.05027).
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from degradation.config import ModelConfig
 from degradation.nets.initial import initialise
+from degradation.nets.recompute import Checkpointed
 
 NUM_CLASSES = 10
 
@@ -132,30 +135,35 @@ def _own(y: Tensor, x: Tensor) -> Tensor:
     return y.clone() if y is x else y
 
 
+def stages(counts: Sequence[int], cfg: ModelConfig) -> list[nn.Module]:
+    """So many blocks a stage; from the second stage on half the pixels and twice the channels."""
+    blocks: list[nn.Module] = []
+    channels = cfg.width
+    for stage, count in enumerate(counts):
+        for index in range(count):
+            width = cfg.width * 2**stage
+            blocks.append(Block(channels, width, 2 if stage and not index else 1, cfg))
+            channels = width
+    return blocks
+
+
 class ResNet(nn.Module):
     """Stem, three stages on pixels / 1, 2, 4, global mean, linear."""
 
-    def __init__(self, cfg: ModelConfig):
+    def __init__(self, cfg: ModelConfig, checkpoint_activations: bool = False):
         super().__init__()
         pre = cfg.order == "pre"
-        widths = (cfg.width, 2 * cfg.width, 4 * cfg.width)
         stem = [conv(3, cfg.width, 3, 1, cfg)]
         self.stem = (
             nn.Sequential(*stem)
             if pre
             else nn.Sequential(*stem, norm(cfg.width, cfg), activation(cfg.width, cfg))
         )
-        blocks: list[nn.Module] = []
-        channels = cfg.width
-        for stage, (count, width) in enumerate(
-            zip(blocks_per_stage(cfg.depth), widths, strict=True)
-        ):
-            for index in range(count):
-                blocks.append(Block(channels, width, 2 if stage and not index else 1, cfg))
-                channels = width
+        blocks = stages(blocks_per_stage(cfg.depth), cfg)
+        channels = 4 * cfg.width
         if pre:
             blocks += [norm(channels, cfg), activation(channels, cfg)]
-        self.blocks = nn.Sequential(*blocks)
+        self.blocks = (Checkpointed if checkpoint_activations else nn.Sequential)(*blocks)
         self.linear = nn.Linear(channels, NUM_CLASSES)
         self.apply(lambda module: initialise(module, cfg.init))
 
