@@ -103,6 +103,8 @@ BAD = [
     ("model.depth=6", "even numbers from 8"),
     ("model.depth=19", "even numbers from 8"),
     ("model.depth=-18", "even numbers from 8"),
+    ("model.grown_from=20", "0 or even numbers from 8 to model.depth (18)"),
+    ("model.grown_from=7", "0 or even numbers from 8 to model.depth (18)"),
     ("model.width=0", "1 or more"),
     ("model.shortcut=D", "A, B, C"),
     ("model.bn_group_size=48", "0 or a divisor of the batch of 128"),
@@ -228,6 +230,7 @@ VALUES: dict[str, list[Any]] = {
     "model.net": ["resnet", "mlp"],
     "model.kind": ["plain", "residual"],
     "model.depth": [18, 110],
+    "model.grown_from": [0],  # its values go with few of the others
     "model.width": [16, 1, 11],
     "model.shortcut": ["A", "B", "C"],
     "model.batch_norm": [True, False],

@@ -16,6 +16,7 @@ LAYERS = (
     {"checkpoint", "probes"},
     {"step"},
     {"loop"},
+    {"growth"},
     {"cli"},
     {"fleet"},
     {"train"},

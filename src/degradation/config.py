@@ -72,6 +72,10 @@ class ModelConfig:
     """Weighted layers, even: first, 2 a block, last, at least 8; `mlp` at least 4; `stack`: 2 a
     block and no others; `autoencoder`: 4.
     """
+    grown_from: int = 0
+    """Begin as the same function as a trained net of this depth, identity blocks added; 0: from
+    random weights.
+    """
     width: int = MISSING
     """Channels of the first stage; the others have 2 and 4 times as many. Of `mlp` the hidden
     features.
@@ -425,6 +429,14 @@ def _check_net(model: ModelConfig, data: DataConfig) -> None:
     if model.net == "autoencoder":
         _require(model.depth == least, "model.depth", model.depth, f"{least}, its only depth")
     _require(is_even, "model.depth", model.depth, f"even numbers from {least}")
+    if model.grown_from:
+        depths = f"0 or even numbers from 8 to model.depth ({model.depth})"
+        fits = 8 <= model.grown_from <= model.depth and model.grown_from % 2 == 0
+        _require(fits, "model.grown_from", model.grown_from, depths)
+        usual = ("resnet", True, "relu", "post", 0)
+        has = (model.net, model.batch_norm, model.activation, model.order, model.bn_group_size)
+        accepted = "0 but for post-activation ResNets with batch norm and ReLU"
+        _require(has == usual, "model.grown_from", model.grown_from, accepted)
 
 
 def probes_of(net: str) -> tuple[str, ...]:

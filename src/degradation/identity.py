@@ -21,6 +21,7 @@ NOT_IDENTITY = (
 
 ADDED: dict[str, Any] = {
     "model.net": "resnet",
+    "model.grown_from": 0,
     "data.scaling": "mean_subtracted",
     "optim.name": "sgd",
 }

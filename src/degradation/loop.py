@@ -5,7 +5,7 @@ turns for many.
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -29,6 +29,8 @@ class State:
     iteration: int = 0
     """Steps taken."""
     wall_s: float = 0.0
+    start: Row = field(default_factory=dict)
+    """Measured before the first step, for the record's first row."""
 
 
 def train(state: State, data: Data, cfg: Config, probes: Sequence[Probe] = ()) -> Iterator[Row]:
@@ -39,10 +41,10 @@ def train(state: State, data: Data, cfg: Config, probes: Sequence[Probe] = ()) -
     trainer = cfg.trainer
     step = build_step(state.model, state.optimizer, trainer.precision, cfg.hardware.captures)
     state.model.train()
-    if probes and not state.iteration:
+    if (probes or state.start) and not state.iteration:
         lr = learning_rate(0, cfg.optim.lr, cfg.model.depth, cfg.schedule)
         start = {"iteration": 0, "epoch": 0.0, "lr": lr, "wall_s": 0.0, "images_per_s": 0.0}
-        yield start | _probed(state, probes)
+        yield start | state.start | _probed(state, probes)
     since = time.perf_counter()
     while (first := state.iteration) < cfg.schedule.iterations:
         last = min(

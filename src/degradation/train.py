@@ -16,6 +16,7 @@ from degradation import checkpoint, cli, config, environment, identity, probes, 
 from degradation.config import Config, ConfigError, DataConfig, image_shape
 from degradation.data.batches import Data, clean, prepare
 from degradation.data.images import load_images
+from degradation.growth import grow
 from degradation.loop import Probe, State, train
 from degradation.nets import build_model, count_multiply_adds, count_parameters
 from degradation.optim import build_optimizer
@@ -84,6 +85,9 @@ def _locked(cfg: Config, run_dir: Path, overrides: list[str], load: Loader) -> T
     if path.exists():
         state.iteration = checkpoint.load(path, state.model, state.optimizer, config_hash)
     data = load(cfg.data, device)
+    if cfg.model.grown_from and not state.iteration:
+        yield from grow(state, cfg, data)
+        environment.set_arithmetic(cfg.trainer)
     described = environment.describe(device, overrides)
     recorded = config.to_dict(cfg)
     recorded["data"]["root"] = None  # a folder of this machine

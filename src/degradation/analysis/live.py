@@ -171,7 +171,8 @@ def _ended_text(run: Progress) -> str:
     if run.status == records.DIVERGED:
         at = run.rows[-1]["iteration"] if run.rows else 0
         return f"diverged at iteration {at:.0f}"
-    return f"finished  train {_percent(run, *TRAIN_KEYS)} %  test {_percent(run, *TEST_KEYS)} %"
+    train, test = _percent(run, *TRAIN_KEYS), _percent(run, *TEST_KEYS)
+    return f"finished  train {train} %  test {test} %" if train or test else "finished"
 
 
 def _total_text(runs: Sequence[Progress], left: Mapping[str, float]) -> str:

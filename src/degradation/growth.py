@@ -1,0 +1,44 @@
+"""Runs that begin as the same function as a trained shallower net (`model.grown_from`)."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import cast
+
+import torch
+
+from degradation.config import Config, image_shape
+from degradation.data.batches import Data, clean
+from degradation.loop import State, train
+from degradation.nets import build_model
+from degradation.nets.resnet import ResNet
+from degradation.optim import build_optimizer
+from degradation.probes import construction
+from degradation.records import Row
+
+
+def grow(state: State, cfg: Config, data: Data) -> Iterator[None]:
+    """Trains the shallow net, as a run of its own would be, and makes the run's net from it; what
+    was found goes into the record's first row. Stops where other runs may take their turn.
+    """
+    device = data.mean.device
+    shallow_cfg = replace(
+        cfg,
+        model=replace(cfg.model, depth=cfg.model.grown_from, grown_from=0),
+        trainer=replace(cfg.trainer, probes=[], eval_every=0, full_eval_every=0),
+    )
+    torch.manual_seed(cfg.seed)
+    model = build_model(shallow_cfg.model, image_shape(cfg.data))
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    shallow = State(model, build_optimizer(model, cfg.optim))
+    last: Row = {}
+    for row in train(shallow, data, shallow_cfg):
+        last = row or last
+        yield
+    part = data.train.first(construction.IMAGES)
+    deep = cast(ResNet, state.model)
+    state.start = construction.grow(
+        cast(ResNet, model), deep, clean(data, part.images), part.labels
+    )
+    for key in ("eval/train_error_pct", "test/error_pct"):
+        if key in last:
+            state.start[f"probe/construction/shallow_{key.replace('/', '_')}"] = last[key]
