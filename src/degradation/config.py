@@ -24,7 +24,7 @@ PROBES = {
     "gradients": ("resnet",),
     "responses": ("resnet",),
     "shattering": ("resnet",),
-    "identity": ("resnet",),
+    "identity": ("resnet", "mlp", "stack"),
     "lesion": ("resnet",),
     "first_layer": ("autoencoder",),
 }

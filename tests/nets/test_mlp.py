@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from degradation.nets import build_model, count_multiply_adds, count_parameters
 from degradation.nets.mlp import LinearBlock, ResidualMLP, Stack
+from degradation.probes import identity
 
 
 def constant(block: LinearBlock, weight: float, biases: tuple[float, float]) -> LinearBlock:
@@ -89,3 +90,21 @@ def test_linear_means_no_activation() -> None:
     w1, w2 = block.linear1, block.linear2
     expected: Tensor = (x @ w1.weight.T + w1.bias) @ w2.weight.T + w2.bias + x
     assert torch.allclose(block(x), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_distance_of_a_stack_from_the_identity(residual: bool) -> None:
+    torch.manual_seed(0)
+    model, x = Stack(16, 2, residual, "relu", "fan_in"), torch.rand(9, 1, 4, 4)
+    row = identity.measure(model, x, torch.zeros(9))
+    flat = x.flatten(1)
+    first, second = (block for block in model.blocks if isinstance(block, LinearBlock))
+    changes = [first.inner(flat), second.inner(first(flat))]
+    if not residual:
+        changes = [first(flat) - flat, second(first(flat)) - first(flat)]
+    inputs = [flat, first(flat)]
+    for number, (change, given) in enumerate(zip(changes, inputs, strict=True), 1):
+        ratio = change.norm(dim=1).mean() / given.norm(dim=1).mean()
+        assert row[f"probe/identity/block/{number}"] == pytest.approx(ratio.item(), rel=1e-5)
+    whole = (model(x) - x).flatten(1).norm(dim=1).mean() / flat.norm(dim=1).mean()
+    assert row["probe/identity/net"] == pytest.approx(whole.item(), rel=1e-5)

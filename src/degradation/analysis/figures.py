@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from degradation.analysis import (
     autoencoder_figures,
     gradient_figures,
+    identity_figures,
     lesion_figures,
     rate_figures,
     response_figures,
@@ -53,6 +54,7 @@ MOST_PANELS = 4
 OWN = (
     *autoencoder_figures.FIGURES,
     *gradient_figures.FIGURES,
+    *identity_figures.FIGURES,
     *lesion_figures.FIGURES,
     *rate_figures.FIGURES,
     *response_figures.FIGURES,

@@ -59,7 +59,7 @@ class ResidualMLP(nn.Module):
     ):
         super().__init__()
         self.stem = nn.Sequential(
-            _linear(in_features, hidden_features, init), _activation(activation)
+            nn.Flatten(), _linear(in_features, hidden_features, init), _activation(activation)
         )
         self.blocks = nn.Sequential(
             *(LinearBlock(hidden_features, residual, activation, init) for _ in range(num_blocks))
@@ -68,7 +68,7 @@ class ResidualMLP(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, in_features) or (B, C, P, P)
-        x = self.stem(x.flatten(1))  # (B, hidden_features)
+        x = self.stem(x)  # (B, hidden_features)
         x = self.blocks(x)  # (B, hidden_features)
         return self.linear(x)  # type: ignore[no-any-return]  # (B, out_features)
 
@@ -81,12 +81,13 @@ class Stack(nn.Module):
 
     def __init__(self, features: int, num_blocks: int, residual: bool, activation: str, init: str):
         super().__init__()
+        self.stem = nn.Flatten()
         self.blocks = nn.Sequential(
             *(LinearBlock(features, residual, activation, init) for _ in range(num_blocks))
         )
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, P, P)
-        return self.blocks(x.flatten(1)).view(x.shape)  # type: ignore[no-any-return]
+        return self.blocks(self.stem(x)).view(x.shape)  # type: ignore[no-any-return]
 
     def loss(self, output: Tensor, x: Tensor) -> Tensor:
         """Mean squared error of the copy."""
