@@ -44,9 +44,11 @@ def published(source: str = PAPER) -> dict[str, Published]:
 
 
 def number(value: float | None) -> str:
-    """Two decimals for errors, none for iterations."""
+    """Two decimals for errors, none for iterations, two digits for what is small."""
     if value is None:
         return ""
+    if 0 < abs(value) < 0.1:
+        return f"{value:.2g}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2f}"
 
 
