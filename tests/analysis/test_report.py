@@ -10,7 +10,7 @@ import pytest
 from tests.analysis.synthetic import FINAL_PCT, write_run, write_study
 
 from degradation.analysis import tables
-from degradation.analysis.curves import StudyError
+from degradation.analysis.curves import Curve, RunCurves, Study, StudyError
 from degradation.analysis.report import closing_text, write_index, write_report
 
 ROOT = Path(__file__).parents[2]
@@ -107,3 +107,22 @@ def test_published_numbers_are_the_papers() -> None:
     table_6 = {20: 8.75, 32: 7.51, 44: 7.17, 56: 6.97, 110: 6.61, 1202: 7.93}
     assert {f"residual-{d}": e for d, e in table_6.items()}.items() <= numbers.items()
     assert not {arm for arm in numbers if arm.endswith(("-18", "-34"))}
+
+
+def test_numbers_of_probes_are_tabulated_by_arm() -> None:
+    def run(seed: int, start: float, end: float) -> RunCurves:
+        curves = {
+            "probe/first_layer/l2": Curve([0, 10], [start, end]),
+            "probe/gradients/weight/3": Curve([0], [9.0]),
+            "test/loss": Curve([10], [0.5]),
+        }
+        return RunCurves(
+            f"plain-4-s{seed}", "plain-4", "plain", 4, seed, "finished", 10, {}, curves
+        )
+
+    study = Study(Path("drawn"), [run(0, 1.0, 4.0), run(1, 3.0, 4.0)])
+    assert tables.measured_rows(study)[1:] == [
+        ["plain-4", "first_layer/l2", "2 ± 1.4", "4 ± 0", "2"],
+        ["plain-4", "test/loss", "", "0.5 ± 0", "2"],
+    ]
+    assert not tables.measured_rows(Study(Path("drawn"), []))

@@ -31,8 +31,14 @@ def _first_gradients(study: Study) -> Figure | None:
         spread = [pairs.min(), pairs.max()]
         if not variant:
             axes.plot(COPIED["plain"], COPIED["residual"], "*", color="#D55E00", markersize=13)
-            axes.annotate("the copied table", (COPIED["plain"], COPIED["residual"]),
-                          xytext=(-10, 6), ha="right", textcoords="offset points", fontsize=9)  # fmt: skip
+            axes.annotate(
+                "the copied table",
+                (COPIED["plain"], COPIED["residual"]),
+                xytext=(-10, 6),
+                textcoords="offset points",
+                ha="right",
+                fontsize=9,
+            )
             spread = [min(*spread, *COPIED.values()), max(*spread, *COPIED.values())]
         line = [0.8 * spread[0], 1.25 * spread[1]]
         axes.plot(line, line, color="#8a8a8a", linewidth=1, linestyle=(0, (4, 3)))

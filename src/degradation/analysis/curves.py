@@ -103,6 +103,12 @@ class Study:
         return sorted(keys, key=lambda arm: keys[arm])
 
     @property
+    def is_of_the_papers_nets(self) -> bool:
+        """Whether the paper's numbers may stand beside it: CIFAR-10, and its kind of net."""
+        nets = {run.config.get("model", {}).get("net", "resnet") for run in self.runs}
+        return self.data == "cifar10" and nets == {"resnet"}
+
+    @property
     def variants(self) -> list[str]:
         """The arms' overrides, none first."""
         return sorted({run.overrides for run in self.runs}, key=lambda name: (len(name), name))

@@ -142,8 +142,8 @@ def _report_text(
             for figure in figures.OWN
             if figure.stem in drawn
         ),
-        "## Beside the paper",
-        *_paper_tables(study),
+        *_measured(study),
+        *_errors(study),
         "## Runs",
         _runs(study),
         "## Again",
@@ -208,9 +208,32 @@ def _curve_images(study: Study) -> str:
     )
 
 
+def _measured(study: Study) -> list[str]:
+    rows = tables.measured_rows(study)
+    how = "Mean ± standard deviation over the runs that have it; a diverged run's last record is "
+    how += "the last one before it broke off."
+    return ["## Measured", tables.markdown(rows), how] if rows else []
+
+
+def _errors(study: Study) -> list[str]:
+    if not any("test/error_pct" in run.last for run in study.runs):
+        return []
+    if study.is_of_the_papers_nets:
+        return ["## Beside the paper", *_paper_tables(study)]
+    test, training = (
+        tables.arm_rows(study, metric, name)
+        for metric, name in (("test/error_pct", "test"), ("eval/train_error_pct", "training"))
+    )
+    return [
+        "## Errors",
+        tables.markdown([[row[0], *row[2:]] for row in test]),
+        tables.markdown([[row[0], *row[2:]] for row in training]),
+        "Mean ± standard deviation over seeds, last iterate, a diverged run as 90 %. The paper has "
+        "no numbers for these nets on this data set.",
+    ]
+
+
 def _paper_tables(study: Study) -> list[str]:
-    if study.data != "cifar10":
-        return ["The paper has no numbers for this data set."]
     return [
         tables.markdown(tables.arm_rows(study, "test/error_pct", "test")),
         tables.markdown(tables.arm_rows(study, "eval/train_error_pct", "training")),
@@ -252,7 +275,8 @@ def _environment(environment: dict[str, Any]) -> str:
 
 def _limits(study: Study) -> str:
     limits = [_LIMIT_SHAPES] if study.data == "shapes" else []
-    limits += [_LIMITS[study.preset]] if study.preset in _LIMITS else []
+    is_a_sweep = study.is_of_the_papers_nets or study.data == "shapes"
+    limits += [_LIMITS[study.preset]] if study.preset in _LIMITS and is_a_sweep else []
     fewest = min(len(study.ended(arm)) for arm in study.arms)
     if fewest < 5:
         limits.append(

@@ -10,7 +10,7 @@ from typing import Any
 
 from degradation.analysis.claims import EQUIVALENCE, NON_INFERIORITY, SUPERIORITY
 from degradation.analysis.curves import Study
-from degradation.analysis.estimands import COUNTS, ERRORS, Metric
+from degradation.analysis.estimands import COUNTS, ERRORS, PROBE, Metric
 from degradation.analysis.judge import NOT_JUDGED, Verdict
 
 PUBLISHED = Path(__file__).with_name("published.csv")
@@ -117,9 +117,39 @@ def arm_rows(study: Study, metric: str, name: str) -> Rows:
         runs = study.ended(arm)
         count = sum(run.value(Metric(metric)) is not None for run in runs)
         diverged = sum(run.status == "diverged" for run in runs)
-        paper = _paper_cell(arm, name) if study.data == "cifar10" and not held_out else ""
+        paper = _paper_cell(arm, name) if study.is_of_the_papers_nets and not held_out else ""
         rows.append([arm, paper, error_cell(study, arm, metric), str(count), str(diverged)])
     return rows
+
+
+def measured_rows(study: Study) -> Rows:
+    """Mean and standard deviation over seeds of what was measured besides errors, layer by layer
+    numbers aside: before the first step, and of the last record.
+    """
+    has_errors = any(run.last.keys() & set(ERRORS) for run in study.runs)
+    losses = () if has_errors else ("test/loss",)
+    keys = dict.fromkeys(
+        key
+        for run in study.runs
+        for key in run.curves
+        if key in losses or (key.startswith(PROBE) and not key.rpartition("/")[2].isdigit())
+    )
+    rows = [["arm", "measured", "before the first step", "last record", "n"]]
+    for arm in study.arms:
+        runs = study.ended(arm)
+        for key in keys:
+            curves = [run.curves[key] for run in runs if key in run.curves]
+            starts = [curve.values[0] for curve in curves if curve.iterations[0] == 0]
+            ends = [curve.values[-1] for curve in curves if curve.iterations[-1] > 0]
+            if curves:
+                name = key.removeprefix(PROBE)
+                rows.append([arm, name, _spread(starts), _spread(ends), str(len(curves))])
+    return rows if len(rows) > 1 else []
+
+
+def _spread(values: Sequence[float]) -> str:
+    spread = f" ± {stdev(values):.2g}" if len(values) > 1 else ""
+    return f"{fmean(values):.3g}{spread}" if values else ""
 
 
 def rates_text(study: Study) -> str:
