@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from degradation.analysis import (
     autoencoder_figures,
+    chain_rule_figures,
     gradient_figures,
     identity_figures,
     lesion_figures,
@@ -54,6 +55,7 @@ MOST_PANELS = 4
 OWN = (
     *autoencoder_figures.FIGURES,
     *gradient_figures.FIGURES,
+    *chain_rule_figures.FIGURES,
     *identity_figures.FIGURES,
     *lesion_figures.FIGURES,
     *rate_figures.FIGURES,
