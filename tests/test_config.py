@@ -227,7 +227,7 @@ def test_what_is_no_part_of_the_identity() -> None:
 
 
 VALUES: dict[str, list[Any]] = {
-    "model.net": ["resnet", "mlp"],
+    "model.net": ["resnet"],  # the others refuse what only a ResNet has
     "model.kind": ["plain", "residual"],
     "model.depth": [18, 110],
     "model.grown_from": [0],  # its values go with few of the others
@@ -405,3 +405,13 @@ def test_an_arm_without_a_rate_in_the_table_is_one_line(where: tuple[str, str, i
     assert re.fullmatch(
         rf"optim.lr: .*chosen_lr.yaml: nothing for {preset} {kind}-{depth}; .*", told
     )
+
+
+@pytest.mark.parametrize(
+    "override", ["model.order=pre", "model.shortcut=B", "model.batch_norm=false"]
+)
+def test_what_only_a_resnet_has_is_refused_for_other_nets(override: str) -> None:
+    key = override.partition("=")[0]
+    line = rf"model.{key}: .* for model.net=mlp, where it has no meaning"
+    with pytest.raises(ConfigError, match=line):
+        make_config("model.net=mlp", f"model.{override}")

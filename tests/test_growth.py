@@ -54,6 +54,7 @@ def test_a_grown_run_that_was_stopped_continues_without_growing_again(tmp_path: 
     ("override", "line"),
     [
         ("model.grown_from=22", "model.grown_from: 22; accepted: 0 or even numbers from 8 to"),
+        ("model.shortcut=C", "model.grown_from: 14; accepted: 0 but for post-activation"),
         ("model.batch_norm=false", "model.grown_from: 14; accepted: 0 but for post-activation"),
     ],
 )
@@ -62,3 +63,9 @@ def test_what_cannot_be_grown_is_one_line(
 ) -> None:
     assert call(*GROWN, override, f"output_root={tmp_path}") == 2
     assert capfd.readouterr().err.startswith(f"error: {line}")
+
+
+@pytest.mark.parametrize("kind", ["plain", "residual"])
+def test_a_shallow_net_that_diverges_ends_the_run_as_diverged(kind: str, tmp_path: Path) -> None:
+    assert call(*GROWN, f"model.kind={kind}", "optim.lr=1e20", f"output_root={tmp_path}") == 0
+    assert read_json(only_run(tmp_path) / "summary.json")["status"] == "diverged"

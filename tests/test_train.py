@@ -264,3 +264,21 @@ def test_wrong_run_of_a_sweep_has_its_line_and_does_not_stop_the_others(
     ]
     [summary] = tmp_path.glob("outputs/adhoc/quick/runs/*/summary.json")
     assert json.loads(summary.read_text())["depth"] == 8
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name"),
+    [
+        (("model.net=mlp", "model.depth=4"), "residual-4-"),
+        (("model.net=stack", "model.depth=2", "data=uniform", "data.pixels=4"), "residual-2-"),
+    ],
+)
+def test_small_nets_run_at_depths_that_a_resnet_cannot_have(
+    overrides: tuple[str, ...], name: str, tmp_path: Path
+) -> None:
+    run = ("data=shapes", "tracking=off", *TINY, *overrides, f"output_root={tmp_path}")
+    assert call(*run) == 0
+    assert only_run(tmp_path).name.startswith(name)
+    last = lines_of(only_run(tmp_path))[-1]
+    assert ("test/error_pct" in last) == ("model.net=mlp" in overrides)
+    assert last["test/loss"] > 0

@@ -53,7 +53,7 @@ def baseline(cfg: Config) -> Config:
     """
     experiment = [] if cfg.experiment == "adhoc" else [f"+experiment={cfg.experiment}"]
     arm = [f"model.kind={cfg.model.kind}", f"model.depth={cfg.model.depth}"]
-    return config.from_dict(hydra.compose("config", [f"preset={cfg.preset}", *experiment, *arm]))
+    return config.unchecked(hydra.compose("config", [f"preset={cfg.preset}", *experiment, *arm]))
 
 
 def sweep(experiment: str, preset: str, overrides: Sequence[str] = ()) -> dict[str, Config]:
@@ -85,7 +85,7 @@ def sweep(experiment: str, preset: str, overrides: Sequence[str] = ()) -> dict[s
     @cache
     def base(kind: str, depth: int) -> Config:
         arm = {"model": {"kind": kind, "depth": depth}}
-        return config.from_dict(OmegaConf.merge(composed, arm))  # type: ignore[arg-type]
+        return config.unchecked(OmegaConf.merge(composed, arm))  # type: ignore[arg-type]
 
     return {config.run_name(run, base(run.model.kind, run.model.depth)): run for run in runs}
 

@@ -265,12 +265,18 @@ class Config:
 
 def from_dict(composed: DictConfig | Mapping[str, Any]) -> Config:
     """The checked config of one run. Raises ConfigError, naming the key."""
+    cfg = unchecked(composed)
+    check(cfg)
+    return cfg
+
+
+def unchecked(composed: DictConfig | Mapping[str, Any]) -> Config:
+    """A config that need not be one of a run, such as a study's baseline at another net's depth."""
     if isinstance(composed, DictConfig):  # which `+key=value` may have opened to unknown keys
         composed = cast(dict[str, Any], OmegaConf.to_container(composed))
     merged = OmegaConf.merge(OmegaConf.structured(Config), composed)
     cfg = OmegaConf.to_object(merged)
     assert isinstance(cfg, Config)
-    check(cfg)
     return cfg
 
 
@@ -381,6 +387,7 @@ def _check_relations(cfg: Config) -> None:
         f"0 or a divisor of the batch of {batch}",
     )
     images = train_images(cfg.data)
+    _require(images > 0, "data.split", cfg.data.split, f"full for data.name={cfg.data.name}")
     _require(
         cfg.data.train_images <= images,
         "data.train_images",
@@ -422,9 +429,7 @@ def _check_net(model: ModelConfig, data: DataConfig) -> None:
     sides = [side for side in form.pixels if model.net != "autoencoder" or side % 4 == 0]
     _require(data.pixels in sides, "data.pixels", data.pixels, ", ".join(map(str, sides)))
     if model.net != "resnet":
-        shared = model.activation == "prelu_shared"
-        accepted = f"relu, prelu, linear for model.net={model.net}"
-        _require(not shared, "model.activation", model.activation, accepted)
+        _check_small_net(model)
     is_even = model.depth >= least and model.depth % 2 == 0
     if model.net == "autoencoder":
         _require(model.depth == least, "model.depth", model.depth, f"{least}, its only depth")
@@ -435,13 +440,28 @@ def _check_net(model: ModelConfig, data: DataConfig) -> None:
         _require(fits, "model.grown_from", model.grown_from, depths)
         usual = ("resnet", True, "relu", "post", 0)
         has = (model.net, model.batch_norm, model.activation, model.order, model.bn_group_size)
-        accepted = "0 but for post-activation ResNets with batch norm and ReLU"
-        _require(has == usual, "model.grown_from", model.grown_from, accepted)
+        accepted = "0 but for post-activation ResNets with batch norm, ReLU and shortcut A or B"
+        fits = has == usual and model.shortcut != "C"
+        _require(fits, "model.grown_from", model.grown_from, accepted)
 
 
-def probes_of(net: str) -> tuple[str, ...]:
-    """The probes that can measure a `model.net`."""
-    return tuple(probe for probe, nets in PROBES.items() if net in nets)
+def _check_small_net(model: ModelConfig) -> None:
+    """What only a ResNet has would go into the record's name without having been trained."""
+    has_one = {"autoencoder": ("relu",)}.get(model.net, ("relu", "prelu", "linear"))
+    accepted = f"{', '.join(has_one)} for model.net={model.net}"
+    _require(model.activation in has_one, "model.activation", model.activation, accepted)
+    only = {"order": "post", "shortcut": "A", "batch_norm": True, "bn_group_size": 0}
+    for key, value in only.items():
+        found = getattr(model, key)
+        fits = f"{value} for model.net={model.net}, where it has no meaning"
+        _require(found == value, f"model.{key}", found, fits)
+
+
+def probes_of(net: str, order: str = "post", shortcut: str = "A") -> tuple[str, ...]:
+    """The probes that can measure such a net."""
+    unfit = {"responses"} if order == "pre" else set()
+    unfit |= {"identity"} if shortcut == "C" else set()
+    return tuple(probe for probe, nets in PROBES.items() if net in nets and probe not in unfit)
 
 
 def train_images(data: DataConfig) -> int:

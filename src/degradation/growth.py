@@ -6,6 +6,7 @@ from typing import cast
 
 import torch
 
+from degradation import environment
 from degradation.config import Config, image_shape
 from degradation.data.batches import Data, clean
 from degradation.loop import State, train
@@ -34,6 +35,7 @@ def grow(state: State, cfg: Config, data: Data) -> Iterator[None]:
     for row in train(shallow, data, shallow_cfg):
         last = row or last
         yield
+        environment.set_arithmetic(cfg.trainer)  # a run beside this one may have another
     part = data.train.first(construction.IMAGES)
     deep = cast(ResNet, state.model)
     state.start = construction.grow(
@@ -42,3 +44,4 @@ def grow(state: State, cfg: Config, data: Data) -> Iterator[None]:
     for key in ("eval/train_error_pct", "test/error_pct"):
         if key in last:
             state.start[f"probe/construction/shallow_{key.replace('/', '_')}"] = last[key]
+    state.wall_s = shallow.wall_s

@@ -49,7 +49,9 @@ def of(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def digest(config: Mapping[str, Any]) -> str:
     """Eight hexadecimal digits over the identity; later additions count where they differ."""
-    settings = {key: value for key, value in of(config).items() if ADDED.get(key) != value}
+    settings = {
+        key: value for key, value in of(config).items() if key not in ADDED or ADDED[key] != value
+    }
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
 

@@ -44,7 +44,8 @@ def train(state: State, data: Data, cfg: Config, probes: Sequence[Probe] = ()) -
     if (probes or state.start) and not state.iteration:
         lr = learning_rate(0, cfg.optim.lr, cfg.model.depth, cfg.schedule)
         start = {"iteration": 0, "epoch": 0.0, "lr": lr, "wall_s": 0.0, "images_per_s": 0.0}
-        yield start | state.start | _probed(state, probes)
+        measured = state.start | _probed(state, probes)
+        yield start | {key: value for key, value in measured.items() if math.isfinite(value)}
     since = time.perf_counter()
     while (first := state.iteration) < cfg.schedule.iterations:
         last = min(

@@ -37,7 +37,9 @@ def probe_run(run_dir: Path, names: Sequence[str], data_root: str | None) -> Row
     CheckpointError or DataError, with a message for the user.
     """
     cfg, state = trained(run_dir)
-    cfg.trainer.probes = list(names or config.probes_of(cfg.model.net))
+    model = cfg.model
+    cfg.trainer.probes = list(names or config.probes_of(model.net, model.order, model.shortcut))
+    cfg.trainer.probe_every = 0
     cfg.data.root = data_root
     config.check(cfg)
     row: Row = {"iteration": state.iteration}

@@ -92,7 +92,7 @@ def _locked(cfg: Config, run_dir: Path, overrides: list[str], load: Loader) -> T
     recorded = config.to_dict(cfg)
     recorded["data"]["root"] = None  # a folder of this machine
     writer = records.Writer(run_dir, recorded, described, resume_at=state.iteration)
-    state.wall_s = writer.rows[-1]["wall_s"] if writer.rows else 0.0
+    state.wall_s = writer.rows[-1]["wall_s"] if writer.rows else state.wall_s
     try:
         mirror = tracking.mirror(
             cfg,

@@ -10,7 +10,7 @@ from scipy import stats
 from tests.analysis.synthetic import write_run
 
 from degradation.analysis.claims import Claims, ClaimsError, load
-from degradation.analysis.curves import Study, StudyError
+from degradation.analysis.curves import RunCurves, Study, StudyError
 from degradation.analysis.judge import Verdict, judge
 from degradation.analysis.sources import read
 
@@ -249,3 +249,46 @@ def test_arms_of_different_settings_are_compared_where_the_claims_say_so(tmp_pat
     claims.path.write_text(claims.path.read_text() + "by_arm: [optim.lr]\n")
     (verdict,) = judge(load(claims.path), "quick", study)
     assert verdict.answer == "SUPPORTED"
+
+
+def probed(kind: str, seed: int, value: float | None, metric: str = "test/loss") -> RunCurves:
+    """A run of 4 layers that diverged where it has no value."""
+    status = "diverged" if value is None else "finished"
+    last = {} if value is None else {metric: value}
+    return RunCurves(f"{kind}-4-s{seed}", f"{kind}-4", kind, 4, seed, status, 10, last, {})
+
+
+DIFFERENCE = {"estimand": "test/loss(plain,4) - test/loss(residual,4)", "margin": {"quick": 0}}
+
+
+def test_diverged_runs_are_not_passed_over_where_they_have_no_number(tmp_path: Path) -> None:
+    losses: dict[str, list[float | None]] = {
+        "plain": [0.9, 0.91, None],
+        "residual": [0.1, 0.11, 0.12],
+    }
+    runs = [probed(kind, i, x) for kind, found in losses.items() for i, x in enumerate(found)]
+    (verdict,) = judge(claims_file(tmp_path, DIFFERENCE), "quick", Study(tmp_path, runs))
+    assert verdict.answer == "INCONCLUSIVE"
+    assert verdict.reason == "1 of 3 runs of arm plain-4 diverged and have no such number"
+    assert verdict.diverged == {}
+
+
+def test_pairs_need_common_seeds(tmp_path: Path) -> None:
+    runs = [probed("plain", seed, 1.0 + seed) for seed in (0, 1)]
+    runs += [probed("residual", seed, 1.0) for seed in (2, 3)]
+    claims = claims_file(tmp_path, {**DIFFERENCE, "paired": True})
+    (verdict,) = judge(claims, "quick", Study(tmp_path, runs))
+    assert verdict.reason == "no seed for which every arm has its number"
+
+
+@pytest.mark.parametrize(
+    ("values", "answer"),
+    [([0.0, 0.0], "SUPPORTED"), ([0.0, 1.0], "REFUTED"), ([0.0, None], "INCONCLUSIVE")],
+)
+def test_exact_numbers_of_probes_need_every_run(
+    tmp_path: Path, values: list[float | None], answer: str
+) -> None:
+    runs = [probed("plain", seed, value, "probe/x") for seed, value in enumerate(values)]
+    exact = {"type": "exact", "estimand": "probe/x(plain,4)", "value": 0}
+    (verdict,) = judge(claims_file(tmp_path, exact), "quick", Study(tmp_path, runs))
+    assert verdict.answer == answer

@@ -64,12 +64,13 @@ def _pairs(study: Study, variant: str) -> NDArray[np.float64]:
 
 def _losses(study: Study) -> Figure | None:
     """Running training loss over iterations, each seed a line."""
-    if not any(L2 in run.curves and len(run.curves[LOSS].values) > 1 for run in study.runs):
+    trained = [run for run in study.runs if L2 in run.curves and LOSS in run.curves]
+    if not any(len(run.curves[LOSS].values) > 1 for run in trained):
         return None
     figure = Figure(figsize=(4.4 * len(study.variants) + 1.6, 4.4), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, len(study.variants), sharex=True))
     for axes, variant in zip(panels, study.variants, strict=True):
-        for run in study.runs:
+        for run in trained:
             if run.overrides == variant:
                 _loss_line(axes, run)
         axes.set_yscale("log")

@@ -141,6 +141,8 @@ def _claim(entry: Any, path: Path, number: int) -> Claim:
         power = _by_preset(entry["power"], presets, _power, f"{where}: power")
     estimands = _estimands(entry["estimand"], kind, f"{where}: estimand")
     permutation = entry.get("permutation", False)
+    if permutation and entry.get("paired"):
+        raise ClaimsError(f"{where}: permutation: true; accepted: false where paired is true")
     if permutation not in (True, False) or (permutation and not estimands[0].is_two_sample):
         accepted = "true (for the difference of two arms in one metric) or false"
         raise ClaimsError(f"{where}: permutation: {permutation!r}; accepted: {accepted}")

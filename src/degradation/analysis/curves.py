@@ -56,7 +56,8 @@ class RunCurves:
         the full length.
         """
         if metric.is_first:
-            return self.curves[metric.name].values[0] if metric.name in self.curves else None
+            curve = self.curves.get(metric.name)
+            return curve.values[0] if curve and curve.iterations[0] == 0 else None
         if metric.reaches_pct is not None:
             return self._first_at(metric.name, metric.reaches_pct)
         if metric.name in ERRORS and self.status == records.DIVERGED:

@@ -23,7 +23,7 @@ from degradation.analysis.claims import (
     ClaimsError,
 )
 from degradation.analysis.curves import RunCurves, Study
-from degradation.analysis.estimands import Estimand, Metric
+from degradation.analysis.estimands import ERRORS, Estimand, Metric
 from degradation.analysis.sources import refuse_unequal_arms
 from degradation.records import DIVERGED, write_json
 
@@ -106,17 +106,24 @@ def judge(claims: Claims, preset: str, study: Study) -> list[Verdict]:
 def _evidence(claim: Claim, preset: str, study: Study, level: float) -> _Evidence:
     (estimand,) = claim.estimands
     ended = {arm: study.ended(arm) for arm in estimand.arms}
+    no_pairs = ""
     if claim.paired:
-        ended = _in_pairs(ended, estimand)
+        all_ended, ended = ended, _in_pairs(ended, estimand)
+        if all(all_ended.values()) and not any(ended.values()):
+            no_pairs = "no seed for which every arm has its number"
     values = {arm: _values(runs, estimand.arms[arm]) for arm, runs in ended.items()}
     reached = {
         arm: sum(any(map(run.is_censored, estimand.arms[arm])) for run in runs)
         for arm, runs in ended.items()
     }
-    diverged = {arm: sum(run.status == DIVERGED for run in runs) for arm, runs in ended.items()}
+    diverged = {
+        arm: sum(run.status == DIVERGED for run in runs)
+        for arm, runs in ended.items()
+        if any(metric.name in ERRORS and not metric.is_first for metric in estimand.arms[arm])
+    }
     verdict = replace(
         _unanswered(claim, preset),
-        reason=_why_no_test(estimand, ended, values),
+        reason=no_pairs or _why_no_test(estimand, ended, values),
         n={arm: len(found) for arm, found in values.items()},
         diverged={arm: count for arm, count in diverged.items() if count},
         censored={arm: count for arm, count in reached.items() if count},
@@ -187,6 +194,9 @@ def _why_no_test(
             return f"arm {arm} has no finished run"
         if not found:
             return f"no run of arm {arm} has {', '.join(sorted(map(str, estimand.arms[arm])))}"
+        lost = sum(run.status == DIVERGED for run in ended[arm])
+        if lost and len(found) < len(ended[arm]):  # the others would speak for all
+            return f"{lost} of {len(ended[arm])} runs of arm {arm} diverged and have no such number"
     few = min(values, key=lambda arm: len(values[arm]))
     return "" if len(values[few]) > 1 else f"arm {few} has one run; a test needs two"
 
@@ -236,11 +246,14 @@ def _exact_outcome(
     """Answer and reason for one of an exact claim's estimands."""
     total = 0.0
     for arm, weights in estimand.arms.items():
-        counts = set(_values(ended[arm], weights))
+        found = _values(ended[arm], weights)
+        counts = set(found)
         if not ended[arm]:
             return INCONCLUSIVE, f"arm {arm} has no finished run"
-        if not counts:
+        if not counts and all(metric.is_count for metric in weights):
             return NOT_JUDGED, "the curves come without counts"
+        if len(found) < len(ended[arm]):
+            return INCONCLUSIVE, f"{len(found)} of {len(ended[arm])} runs of arm {arm} have it"
         if len(counts) > 1:
             return REFUTED, f"runs of arm {arm} differ among themselves"
         total += counts.pop()

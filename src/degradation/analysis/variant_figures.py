@@ -31,7 +31,8 @@ def _rises(study: Study) -> Figure | None:
     depths = sorted({depth for _, _, depth in arms})
     variants = sorted({variant for variant, _, _ in arms}, key=_place)
     both = len(depths) == 2 and all(("", kind, depth) in arms for kind in KINDS for depth in depths)
-    if not both or len(variants) == 1:
+    measured = any(ERROR.name in run.last for run in study.runs)
+    if not both or len(variants) == 1 or not measured:
         return None
     figure = Figure(figsize=(8.6, 1.5 + 0.58 * len(variants)), layout="constrained")
     axes = figure.subplots()

@@ -44,6 +44,7 @@ def make_identity(block: Block) -> None:
     and, in eval mode exactly, neutral batch norms.
     """
     if block.shortcut is not None:
+        assert isinstance(block.shortcut, nn.Identity)
         nn.init.zeros_(block.norm2.weight)  # type: ignore[arg-type]
         return
     for conv, norm in ((block.conv1, block.norm1), (block.conv2, block.norm2)):
