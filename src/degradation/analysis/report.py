@@ -160,7 +160,8 @@ def _question(study: Study, claims: Claims) -> str:
     return (
         f"Question, source and cost: `experiments/{study.experiment}/README.md`; "
         f"thresholds, written before the runs: `{claims_path(claims.experiment).as_posix()}`. Each "
-        "statistical claim is a one-sided Welch test over seeds against its margin. SUPPORTED: "
+        "statistical claim is a one-sided Welch test over seeds against its margin, of equivalence "
+        "two of them, of paired claims Student's test over the seeds' differences. SUPPORTED: "
         "beyond the margin. REFUTED: beyond it on the other side. INCONCLUSIVE: neither. That any "
         f"claim is wrongly SUPPORTED has a probability of at most {claims.level:.1%} over all of "
         "them together (Holm); likewise REFUTED."
