@@ -407,9 +407,7 @@ def test_an_arm_without_a_rate_in_the_table_is_one_line(where: tuple[str, str, i
     )
 
 
-@pytest.mark.parametrize(
-    "override", ["model.order=pre", "model.shortcut=B", "model.batch_norm=false"]
-)
+@pytest.mark.parametrize("override", ["order=pre", "shortcut=B", "batch_norm=false"])
 def test_what_only_a_resnet_has_is_refused_for_other_nets(override: str) -> None:
     key = override.partition("=")[0]
     line = rf"model.{key}: .* for model.net=mlp, where it has no meaning"
