@@ -5,6 +5,7 @@ as in the paper. Nothing rests on colour alone.
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from degradation.analysis import (
     autoencoder_figures,
     chain_rule_figures,
+    construction_figures,
     gradient_figures,
     identity_figures,
     lesion_figures,
@@ -56,6 +58,7 @@ OWN = (
     *autoencoder_figures.FIGURES,
     *gradient_figures.FIGURES,
     *chain_rule_figures.FIGURES,
+    *construction_figures.FIGURES,
     *identity_figures.FIGURES,
     *lesion_figures.FIGURES,
     *rate_figures.FIGURES,
@@ -98,7 +101,7 @@ def _error_curves(study: Study) -> Figure:
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
     keys = {"training": _densest(study, TRAIN_CURVES), "test": _densest(study, TEST_CURVES)}
-    _error_axis(panels[0], study)
+    _error_axis(panels[0], study, [""])
     for axes, kind in zip(panels, KINDS, strict=True):
         for milestone in _milestones(study):
             axes.axvline(milestone, color="#c4c4c4", linewidth=0.9, linestyle=(0, (1, 2)))
@@ -178,11 +181,12 @@ def _milestones(study: Study) -> list[int]:
     return list(found.pop()) if len(found) == 1 else []
 
 
-def _error_axis(axes: Axes, study: Study) -> None:
+def _error_axis(axes: Axes, study: Study, variants: Sequence[str]) -> None:
     finals = [
         float(np.mean(values))
+        for variant in variants
         for kind in KINDS
-        for runs in _arms(study, kind).values()
+        for runs in _arms(study, kind, variant).values()
         for metric in FINAL.values()
         if (values := _values(runs, metric))
     ]
@@ -210,7 +214,7 @@ def _final_error(study: Study) -> Figure:
     width = 2.4 + 4.4 * len(variants) if len(variants) == 1 else 2 + 3.4 * len(variants)
     figure = Figure(figsize=(width, 4.6), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, len(variants), sharey=True))
-    _error_axis(panels[0], study)
+    _error_axis(panels[0], study, variants)
     for axes, variant in zip(panels, variants, strict=True):
         _final_panel(axes, study, variant)
         if len(variants) > 1:

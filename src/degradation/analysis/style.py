@@ -29,6 +29,7 @@ VARIANTS = {
     "scalingzero_to_one": "inputs in [0, 1]",
     "initfan_in": "He's initial weights",
     "initsmall": "small initial weights",
+    "grown_from18": "begun as 18 layers' function",
     "shortcutB": "shortcut B: projection\nwhere the size changes",
     "shortcutC": "shortcut C:\nprojection everywhere",
 }
