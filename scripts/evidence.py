@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from degradation import cli, evidence, reproduce
+from degradation import cli, evidence, stopping
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
@@ -12,7 +12,7 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", default="", help="for example 0,1,2; default: the experiment's")
     parser.add_argument("--data-root", default="", help="folder that holds cifar-10-batches-py/")
     options = parser.parse_args()
-    reproduce.obey_termination()
+    stopping.obey()
     sys.exit(
         cli.guard(
             lambda: evidence.complete(

@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from degradation import cli
-from degradation.reproduce import obey_termination, reproduce
+from degradation import cli, stopping
+from degradation.reproduce import reproduce
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
@@ -13,7 +13,7 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", default="", help="for example 0,1,2; default: the experiment's")
     parser.add_argument("--data-root", default="", help="folder that holds cifar-10-batches-py/")
     options = parser.parse_args()
-    obey_termination()
+    stopping.obey()
     sys.exit(
         cli.guard(
             lambda: reproduce(options.experiment, options.preset, options.seeds, options.data_root)

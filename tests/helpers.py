@@ -9,7 +9,8 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ TINY = (
 )
 """A run of a fraction of a second; 256 is not a multiple of 48, so that batches span epochs."""
 TIMES = ("wall_s", "images_per_s")
+WAIT_S = 600
 
 
 @functools.cache
@@ -143,10 +145,12 @@ def start(
     arguments: Sequence[str], cwd: Path, full_error: bool = False, **kwargs: Any
 ) -> "subprocess.Popen[str]":
     """The real command in a process of its own."""
+    env = os.environ | {"HYDRA_FULL_ERROR": str(int(full_error))}
+    env.pop("DEGRADATION_FULL_ERROR", None)  # what a guard of this process was told
     return subprocess.Popen(
         [sys.executable, "-m", "degradation", *arguments],
         cwd=cwd,
-        env=os.environ | {"HYDRA_FULL_ERROR": str(int(full_error))},
+        env=env,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -159,6 +163,29 @@ def command(arguments: Sequence[str], cwd: Path, **kwargs: Any) -> tuple[int, st
     process = start(arguments, cwd, **kwargs)
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
+
+
+def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str] | None" = None) -> None:
+    """Until it holds; the process must live until then."""
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline
+        assert process is None or process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+def iterations(folder: Path) -> dict[str, int]:
+    """The last iteration on record of each run below `<folder>/outputs`."""
+    paths = folder.glob("outputs/*/*/runs/*/metrics.jsonl")
+    rows = {path.parent.name: read_lines(path) for path in paths}
+    return {name: found[-1]["iteration"] for name, found in rows.items() if found}
+
+
+def is_alive(pid: int) -> bool:
+    done = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return bool(done.stdout.strip()) and not done.stdout.startswith("Z")
 
 
 def descendants(pid: int) -> set[int]:

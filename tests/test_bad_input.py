@@ -11,6 +11,8 @@ import pytest
 import torch
 from tests.helpers import TINY, call, command, only_run, snapshot
 
+from degradation import checkpoint, config, records, train
+
 RUN = ("data=shapes", "tracking=off", *TINY)
 BATCHES = "cifar-10-batches-py"
 
@@ -202,8 +204,10 @@ def test_damaged_checkpoint(refused: Callable[..., str], unfinished: Path, damag
     elif damage == "altered":
         content[len(content) // 2] ^= 1
     else:
-        saved = torch.load(path, weights_only=True)
-        torch.save(saved | {"config_hash": "ffffffff"}, path)
+        cfg = config.from_dict(records.read_config(unfinished) or {})
+        state = train.fresh_state(cfg, torch.device("cpu"))
+        checkpoint.save(path, state.model, state.optimizer, state.progress(), "ffffffff")
+        (unfinished / "checkpoint.previous.pt").unlink()
         content = bytearray(path.read_bytes())
     path.write_bytes(content)
     line = refused(*RUN)

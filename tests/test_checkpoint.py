@@ -29,7 +29,7 @@ def trained() -> State:
 @pytest.fixture(scope="module")
 def saved(trained: State, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("run") / checkpoint.CHECKPOINT
-    checkpoint.save(path, trained.model, trained.optimizer, trained.iteration, HASH)
+    checkpoint.save(path, trained.model, trained.optimizer, trained.progress(), HASH)
     return path
 
 
@@ -48,7 +48,8 @@ def same(one: Any, other: Any) -> bool:
 def test_everything_comes_back(trained: State, saved: Path) -> None:
     other = fresh_state(tiny_config("model.width=2", "seed=5"))
     assert not same(contents(other), contents(trained))
-    assert checkpoint.load(saved, other.model, other.optimizer, HASH) == 10
+    progress = checkpoint.load(saved, other.model, other.optimizer, HASH)
+    assert (progress["iteration"], progress["recorded"]) == (10, 10)
     assert same(contents(other), contents(trained))
 
 
@@ -56,7 +57,7 @@ def test_training_goes_on_as_if_nothing_had_happened(saved: Path) -> None:
     data = noise_data(CFG)
     through = list(train(fresh_state(CFG), data, CFG))
     state = fresh_state(tiny_config("model.width=2", "seed=5"))
-    state.iteration = checkpoint.load(saved, state.model, state.optimizer, HASH)
+    state.continue_from(checkpoint.load(saved, state.model, state.optimizer, HASH))
     assert without_times(list(train(state, data, CFG))) == without_times(through[2:])
 
 
@@ -73,7 +74,7 @@ def refuse(path: Path, message: str) -> None:
 
 def test_of_another_config(trained: State, tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.pt"
-    checkpoint.save(path, trained.model, trained.optimizer, 10, "ffffffff")
+    checkpoint.save(path, trained.model, trained.optimizer, trained.progress(), "ffffffff")
     refuse(path, "made by config ffffffff, this run's is 0a1b2c3d")
 
 

@@ -144,13 +144,13 @@ def test_continues_from_a_state(data: Data) -> None:
     other = fresh_state(tiny_config("seed=7"))
     other.model.load_state_dict(copy.deepcopy(state.model.state_dict()))
     other.optimizer.load_state_dict(copy.deepcopy(state.optimizer.state_dict()))
-    continued = State(other.model, other.optimizer, iteration=10)
+    continued = State(other.model, other.optimizer, iteration=10, recorded=10)
     assert without_times(list(train(continued, data, cfg))) == without_times(list(rows))
 
 
 def test_nothing_left_to_do(data: Data) -> None:
     state = fresh_state(cfg := tiny_config())
-    state.iteration = 20
+    state.iteration = state.recorded = 20
     assert list(train(state, data, cfg)) == []
 
 

@@ -27,7 +27,7 @@ SHARED_FOLDER = settings(
 )
 
 
-def write(run_dir: Path, rows: list[Row], resume_at: int = 0) -> list[Row]:
+def write(run_dir: Path, rows: list[Row], resume_at: int | None = None) -> list[Row]:
     writer = Writer(run_dir, CONFIG, ENVIRONMENT, resume_at)
     for row in rows:
         writer.write(row)

@@ -8,8 +8,6 @@ import struct
 import subprocess
 import sys
 import termios
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import filelock
@@ -17,14 +15,23 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.helpers import TINY, descendants, read_lines, snapshot, tiny_config
+from tests.helpers import (
+    TINY,
+    WAIT_S,
+    descendants,
+    is_alive,
+    iterations,
+    read_lines,
+    snapshot,
+    tiny_config,
+    wait_for,
+)
 from tests.small_study import ROOT, environment, make_checkout
 
 from degradation import cli, config, reproduce
 from degradation.config import ConfigError
 
 RUNS = ["plain-8-s0", "plain-8-s1", "residual-8-s0", "residual-8-s1"]
-WAIT_S = 600
 
 
 def call(checkout: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
@@ -37,13 +44,6 @@ def call(checkout: Path, *arguments: str, **extra: str) -> subprocess.CompletedP
         text=True,
         check=False,
     )
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def test_from_a_machine_without_data_to_the_verdict_and_again(tmp_path: Path) -> None:
@@ -117,23 +117,9 @@ class Terminal:
         return os.waitstatus_to_exitcode(found[0])
 
 
-def is_alive(pid: int) -> bool:
-    done = subprocess.run(
-        ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
-    return bool(done.stdout.strip()) and not done.stdout.startswith("Z")
-
-
 @pytest.fixture
 def endless(tmp_path: Path) -> Path:
     return make_checkout(tmp_path, iterations=1_000_000)
-
-
-def iterations(checkout: Path) -> dict[str, int]:
-    """Run -> the last iteration on record."""
-    paths = checkout.glob("outputs/small_shapes/quick/runs/*/metrics.jsonl")
-    rows = {path.parent.name: read_lines(path) for path in paths}
-    return {name: found[-1]["iteration"] for name, found in rows.items() if found}
 
 
 def test_ctrl_c_on_a_terminal_and_a_closed_one_leave_nothing_at_work(endless: Path) -> None:

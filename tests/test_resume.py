@@ -2,23 +2,24 @@
 
 import shutil
 import signal
-import subprocess
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
 from tests.helpers import (
     TINY,
     call,
     command,
+    iterations,
     make_config,
     only_run,
     read_json,
     read_lines,
     same_run,
     start,
+    wait_for,
     without_times,
 )
 
@@ -36,18 +37,8 @@ LONG = (
 """Long enough to be caught in its middle; batches of 48 of 256 images, augmented."""
 
 
-def wait_for(run_dir: Callable[[], Path], iteration: int, process: "subprocess.Popen[str]") -> None:
-    """Until the record has passed an iteration."""
-    deadline = time.monotonic() + 240
-    while time.monotonic() < deadline:
-        found = run_dir()
-        rows = read_lines(found / "metrics.jsonl") if found else []
-        if rows and rows[-1]["iteration"] >= iteration:
-            return
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
-    process.kill()
-    raise AssertionError(f"iteration {iteration} was not reached: {process.communicate()}")
+def has_passed(folder: Path, iteration: int) -> bool:
+    return max(iterations(folder).values(), default=0) >= iteration
 
 
 def obey_ctrl_c() -> None:
@@ -62,22 +53,29 @@ class Interrupted:
     errors: list[str]
     reached: list[int]
     """The last iteration in the record after each interruption."""
+    saved: list[int]
+    """The checkpoint's iteration after each."""
     second_process: tuple[int, str]
+
+
+def saved_at(run_dir: Path) -> int:
+    content = torch.load(run_dir / "checkpoint.pt", weights_only=True)
+    return int(content["progress"]["iteration"])
 
 
 @pytest.fixture(scope="module")
 def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
-    """The same command three times: stopped by Ctrl-C, killed, and run to its end."""
+    """The same command four times: stopped by Ctrl-C and SIGTERM, killed, and run to its end."""
     folder = tmp_path_factory.mktemp("interrupted")
-    found = Interrupted(folder, [], [], [], (0, ""))
+    found = Interrupted(folder, [], [], [], [], (0, ""))
 
     def run_dir() -> Path:
         runs = list(folder.glob("outputs/*/*/runs/*"))
         return runs[0] if runs else folder
 
-    for passed, way in ((60, signal.SIGINT), (200, signal.SIGKILL)):
+    for passed, way in ((60, signal.SIGINT), (130, signal.SIGTERM), (280, signal.SIGKILL)):
         process = start(LONG, folder, preexec_fn=obey_ctrl_c)
-        wait_for(run_dir, passed, process)
+        wait_for(partial(has_passed, folder, passed), process)
         if way == signal.SIGKILL:
             process.send_signal(signal.SIGSTOP)  # or it ends before the second one has started
             second = command(LONG, folder)
@@ -87,6 +85,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
         found.statuses.append(process.returncode)
         found.errors.append(err)
         found.reached.append(read_lines(run_dir() / "metrics.jsonl")[-1]["iteration"])
+        found.saved.append(saved_at(run_dir()))
     found.run_dir = run_dir()
     assert not (found.run_dir / "summary.json").exists()
     with (found.run_dir / "metrics.jsonl").open("a") as file:
@@ -106,12 +105,22 @@ def through(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_continued_run_is_the_uninterrupted_run(interrupted: Interrupted, through: Path) -> None:
-    assert interrupted.statuses == [130, -signal.SIGKILL, 0]
-    assert interrupted.errors == ["interrupted; the same command continues\n", "", ""]
-    assert 60 <= interrupted.reached[0] < interrupted.reached[1] < 600
+    assert interrupted.statuses == [130, 143, -signal.SIGKILL, 0]
+    words = [f"{word}; the same command continues\n" for word in ("interrupted", "terminated")]
+    assert interrupted.errors == [*words, "", ""]
+    assert 60 <= interrupted.reached[0] < interrupted.reached[1] < interrupted.reached[2] < 600
     same_run(interrupted.run_dir, through)
     one, other = (read_json(path / "summary.json") for path in (interrupted.run_dir, through))
     assert without_times([one]) == without_times([other])
+
+
+def test_a_signal_loses_no_step_and_a_kill_those_since_the_checkpoint(
+    interrupted: Interrupted,
+) -> None:
+    """Rows are written every 10 steps, checkpoints every 40."""
+    for number in (0, 1):
+        assert 0 <= interrupted.saved[number] - interrupted.reached[number] <= 10
+    assert interrupted.saved[2] % 40 == 0
 
 
 def test_times_go_on_where_they_were(interrupted: Interrupted) -> None:
@@ -165,3 +174,28 @@ def test_recorded_rate_is_the_rule(through: Path) -> None:
     cfg = make_config(*LONG[2:])
     for row in read_lines(through / "metrics.jsonl"):
         assert row["lr"] == learning_rate(int(row["iteration"]) - 1, 0.1, 8, cfg.schedule)
+
+
+def test_the_checkpoint_before_is_used_where_the_last_is_damaged(
+    through: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Stopped at 300 of 600; of the checkpoints at 280 and of that step the newer one is cut."""
+    monkeypatch.chdir(tmp_path)
+    process = start(LONG, tmp_path)
+    wait_for(partial(has_passed, tmp_path, 300), process)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    run_dir = only_run(tmp_path / "outputs")
+    newest, before = run_dir / "checkpoint.pt", run_dir / "checkpoint.previous.pt"
+    iteration = torch.load(before, weights_only=True)["progress"]["iteration"]
+    newest.write_bytes(newest.read_bytes()[:-1_000])
+    assert call(*LONG) == 0
+    warning = capfd.readouterr().err
+    place = newest.relative_to(tmp_path)
+    assert warning.startswith(f"warning: {place}: cut short or altered")
+    assert warning.endswith(f"going on from {before.name}, iteration {iteration}\n")
+    same_run(run_dir, through)
+    assert not before.exists()  # of no use to a finished run

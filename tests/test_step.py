@@ -60,11 +60,11 @@ def test_equals_the_usual_script(data: Data) -> None:
         torch.testing.assert_close(ours, expected, rtol=1e-3, atol=1e-5)
 
 
-def test_reading_starts_the_count_anew(data: Data) -> None:
+def test_cleared_totals_start_the_count_anew(data: Data) -> None:
     state = fresh_state(CFG)
     step = EagerStep(state.model, state.optimizer, "fp32")
     step(*batch(data, 0), 0.1)
-    step.read()
+    step.totals.clear()
     images, labels = batch(data, 1)
     with torch.no_grad():
         logits = copy.deepcopy(state.model)(images)

@@ -1,11 +1,14 @@
-"""Save and load what a run needs to continue: weights, momentum and the iteration.
+"""Save and load what a run needs to continue: weights, momentum, how far it has come, and what has
+added up since its last row.
 
 Order and augmentation of the data are functions of seed and iteration, so no generator's state
-belongs to it.
+belongs to it. The file ends with the SHA-256 of what stands before it, and nothing is unpickled
+before that has been checked; `torch.load` reads it as it is.
 """
 
+import hashlib
 import io
-import zipfile
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,11 @@ from torch import Tensor, nn
 
 from degradation.records import write_atomically
 
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
+MARK = b"\nsha256 "
+
+Progress = Mapping[str, Any]
+"""`iteration`, `recorded`, `wall_s`, `totals`: see `loop.State.progress`."""
 
 
 class CheckpointError(ValueError):
@@ -23,49 +30,86 @@ class CheckpointError(ValueError):
 
 
 def save(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, iteration: int, config_hash: str
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    config_hash: str,
 ) -> None:
-    """Replaces the checkpoint in one step: a crash leaves the old one or the new one."""
+    """Replaces the checkpoint, of which the one before is kept: a crash at any moment leaves one
+    that is whole.
+    """
     content = {
         "config_hash": config_hash,
-        "iteration": iteration,
+        "progress": dict(progress),
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
     }
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    write_atomically(path, buffer.getvalue())
+    data = buffer.getvalue()
+    new = path.with_name("checkpoint.new.pt")
+    write_atomically(new, data + MARK + hashlib.sha256(data).hexdigest().encode())
+    if path.exists():
+        path.replace(path.with_name(PREVIOUS))
+    new.replace(path)
 
 
-def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, config_hash: str) -> int:
-    """Fills model and optimizer and returns the iteration.
+def load_newest(
+    run_dir: Path, model: nn.Module, optimizer: torch.optim.Optimizer, config_hash: str
+) -> Progress | None:
+    """Fills model and optimizer from the newest checkpoint that is whole; None if there is none.
 
-    Raises CheckpointError and then changes neither.
+    Says on stderr where that is not the newest of all. Raises CheckpointError if none is whole.
     """
+    damaged: list[CheckpointError] = []
+    for path in (run_dir / CHECKPOINT, run_dir / PREVIOUS):
+        if not path.exists():
+            continue
+        try:
+            progress = load(path, model, optimizer, config_hash)
+        except CheckpointError as error:
+            damaged.append(error)
+            continue
+        if damaged:
+            at = f"iteration {progress['iteration']}"
+            print(f"warning: {damaged[0]}; going on from {path.name}, {at}", file=sys.stderr)
+        return progress
+    if damaged:
+        raise damaged[0]
+    return None
+
+
+def load(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, config_hash: str
+) -> Progress:
+    """Fills model and optimizer. Raises CheckpointError and then changes neither."""
     data = path.read_bytes()
     try:
         content = _unpack(data)
-        found, iteration = content["config_hash"], int(content["iteration"])
+        found, progress = content["config_hash"], dict(content["progress"])
         if found == config_hash:
             assert _shapes(content["model"]) == _shapes(model.state_dict())
             optimizer.load_state_dict(content["optimizer"])  # looks before it changes anything
             model.load_state_dict(content["model"])
-    except Exception:  # zipfile, pickle and torch raise whatever the bytes lead them to
+    except Exception:  # pickle and torch raise whatever the bytes lead them to
         raise CheckpointError(
             f"{path}: cut short or altered, not a checkpoint of this run; "
             "remove the run directory to start this run again"
         ) from None
     if found != config_hash:
         raise CheckpointError(f"{path}: made by config {found}, this run's is {config_hash}")
-    return iteration
+    return progress
 
 
 def _unpack(data: bytes) -> dict[str, Any]:
-    """Raises something for bytes that are not as `save` made them: torch.load checks no sums."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        if damaged := archive.testzip():
-            raise zipfile.BadZipFile(damaged)
-    content: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    """Raises something for bytes that are not as `save` made them."""
+    content_bytes, _, digest = data.rpartition(MARK)
+    if hashlib.sha256(content_bytes).hexdigest().encode() != digest:
+        raise ValueError("SHA-256")
+    content: dict[str, Any] = torch.load(
+        io.BytesIO(content_bytes), map_location="cpu", weights_only=True
+    )
     return content
 
 

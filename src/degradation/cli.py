@@ -5,6 +5,7 @@ got wrong.
 import difflib
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -19,11 +20,8 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from degradation import config, identity
+from degradation import config, identity, stopping
 from degradation.config import Config, ConfigError
-
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it."""
 
 
 def conf_dir() -> Path:
@@ -115,9 +113,12 @@ def guard(task: Callable[[], int | None]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing its own account
     try:
         return task() or 0
-    except KeyboardInterrupt:
-        print("interrupted; the same command continues", file=sys.stderr)
-        return INTERRUPTED
+    except KeyboardInterrupt as interrupt:
+        stopped = stopping.Stopped(signal.SIGINT)
+        if isinstance(interrupt, stopping.Stopped):
+            stopped = interrupt
+        print(f"{stopped.word}; the same command continues", file=sys.stderr)
+        return stopped.status
     except RunFailed as failed:
         return int(failed.args[0])
     except (HydraException, OmegaConfBaseException, ValueError, OSError) as error:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from degradation import cli
+from degradation import cli, stopping
 from degradation.config import DataConfig
 from degradation.data.batches import Data
 
@@ -40,7 +40,7 @@ def drive(jobs: Sequence[Job], side_by_side: int = 0) -> list[int]:
             for number, run in list(active.items()):
                 statuses[number] = run.take_turn()
                 if run.is_interrupted:  # and so are all
-                    raise KeyboardInterrupt
+                    raise stopping.noted() or KeyboardInterrupt
                 if run.has_ended:
                     del active[number]
     finally:

@@ -4,17 +4,19 @@ turns for many.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
 
+from degradation import stopping
 from degradation.config import Config
 from degradation.data.batches import Data, train_batches
 from degradation.optim import learning_rate
 from degradation.records import Row
-from degradation.step import build_step, copies_input, evaluate
+from degradation.step import Totals, build_step, copies_input, evaluate
 
 Probe = Callable[[nn.Module], Row]
 """A measurement: entries for the record (`probe/...`)."""
@@ -22,55 +24,103 @@ Probe = Callable[[nn.Module], Row]
 
 @dataclass
 class State:
-    """What a run is made of; the loop advances `iteration`."""
+    """What a run is made of; the loop advances it."""
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
     iteration: int = 0
     """Steps taken."""
+    recorded: int = -1
+    """Iteration of the last row that was yielded; -1 before the first."""
     wall_s: float = 0.0
     start: Row = field(default_factory=dict)
     """Measured before the first step, for the record's first row."""
+    totals: Totals = field(init=False)
+    """Of the steps since the last row."""
+
+    def __post_init__(self) -> None:
+        self.totals = Totals(next(self.model.parameters()).device)
+
+    def progress(self) -> dict[str, Any]:
+        """How far it has come, for a checkpoint; weights and momentum go beside it."""
+        counts = {key: getattr(self, key) for key in ("iteration", "recorded", "wall_s")}
+        return counts | {"totals": self.totals.state_dict()}
+
+    def continue_from(self, progress: Mapping[str, Any]) -> None:
+        """Goes on where another process has stopped."""
+        self.iteration, self.recorded = int(progress["iteration"]), int(progress["recorded"])
+        self.wall_s = float(progress["wall_s"])
+        self.totals.load_state_dict(progress["totals"])
 
 
 def train(state: State, data: Data, cfg: Config, probes: Sequence[Probe] = ()) -> Iterator[Row]:
     """Takes the steps that are left and yields a row every `record_every`; a row leaves out
     what is not finite, and is then the last. Yields an empty row where a GPU has been given its
-    steps and is best left to them: the turn of the runs beside this one.
+    steps and is best left to them: the turn of the runs beside this one. Raises Stopped between
+    two steps, where the state is one to continue from.
     """
-    trainer = cfg.trainer
-    step = build_step(state.model, state.optimizer, trainer.precision, cfg.hardware.captures)
+    trainer, captures = cfg.trainer, cfg.hardware.captures
+    step = build_step(state.model, state.optimizer, trainer.precision, captures, state.totals)
     state.model.train()
-    if (probes or state.start) and not state.iteration:
-        lr = learning_rate(0, cfg.optim.lr, cfg.model.depth, cfg.schedule)
-        start = {"iteration": 0, "epoch": 0.0, "lr": lr, "wall_s": 0.0, "images_per_s": 0.0}
+    if (probes or state.start) and state.recorded < 0:
+        state.recorded = 0
+        head = _head(state, data, cfg) | {"images_per_s": 0.0}
         measured = state.start | _probed(state, probes)
-        yield start | {key: value for key, value in measured.items() if math.isfinite(value)}
+        yield head | {key: value for key, value in measured.items() if math.isfinite(value)}
     since = time.perf_counter()
-    while (first := state.iteration) < cfg.schedule.iterations:
-        last = min(
-            first + trainer.record_every - first % trainer.record_every, cfg.schedule.iterations
-        )
+    while state.recorded < cfg.schedule.iterations:
+        last = _next_row(state.recorded, cfg)
+        first, wall_s = state.iteration, state.wall_s
         for batch in train_batches(data, cfg.seed, first, last, trainer.batch_size):
-            lr = learning_rate(state.iteration, cfg.optim.lr, cfg.model.depth, cfg.schedule)
-            step(*batch, lr)
+            step(*batch, _rate(state.iteration, cfg))
             state.iteration += 1
+            since = _lap(state, since)
+            stopping.check()
         if data.mean.is_cuda:
             yield {}
         row = _entries("train/", step.read(), state.model)  # synchronises
-        images_per_s = (last - first) * trainer.batch_size / (time.perf_counter() - since)
+        since = _lap(state, since)
+        images_per_s = (last - first) * trainer.batch_size / (state.wall_s - wall_s)
         row |= evaluations(state, data, cfg) if math.isfinite(row["train/loss"]) else {}
         if _due(last, trainer.probe_every, cfg):
             row |= _probed(state, probes)
-        state.wall_s += time.perf_counter() - since
-        epoch = last * trainer.batch_size / len(data.train)
-        head = {"iteration": last, "epoch": epoch, "lr": lr}
-        head |= {"wall_s": round(state.wall_s, 3), "images_per_s": round(images_per_s, 1)}
+        _lap(state, since)
+        state.totals.clear()
+        state.recorded = last
+        head = _head(state, data, cfg) | {"images_per_s": round(images_per_s, 1)}
         finite = {key: value for key, value in row.items() if math.isfinite(value)}
         yield head | finite
         if len(finite) < len(row):
             return
         since = time.perf_counter()  # not counting what others did with the row
+
+
+def _next_row(recorded: int, cfg: Config) -> int:
+    """Iteration of the row after one at iteration `recorded`."""
+    every, begun = cfg.trainer.record_every, max(recorded, 0)
+    return min(begun + every - begun % every, cfg.schedule.iterations)
+
+
+def _lap(state: State, since: float) -> float:
+    """Adds the time since then to the run's, and returns the new start."""
+    now = time.perf_counter()
+    state.wall_s += now - since
+    return now
+
+
+def _head(state: State, data: Data, cfg: Config) -> Row:
+    """What each row begins with; the learning rate is that of the last step."""
+    last = max(state.iteration - 1, 0)
+    return {
+        "iteration": state.iteration,
+        "epoch": state.iteration * cfg.trainer.batch_size / len(data.train),
+        "lr": _rate(last, cfg),
+        "wall_s": round(state.wall_s, 3),
+    }
+
+
+def _rate(iteration: int, cfg: Config) -> float:
+    return learning_rate(iteration, cfg.optim.lr, cfg.model.depth, cfg.schedule)
 
 
 def _probed(state: State, probes: Sequence[Probe]) -> Row:

@@ -20,13 +20,14 @@ def trained(run_dir: Path) -> tuple[Config, State]:
     found = records.read_config(run_dir)
     if found is None:
         raise RecordError(f"{run_dir}: no {records.CONFIG}, so this is not a run directory")
-    path = run_dir / checkpoint.CHECKPOINT
-    if not path.exists():
-        raise RecordError(f"{path}: missing; committed records have none, train the run first")
     cfg = config.from_dict(found)
     state = train.fresh_state(cfg, torch.device("cpu"))
     made_by = config.config_hash(cfg)
-    state.iteration = checkpoint.load(path, state.model, state.optimizer, made_by)
+    progress = checkpoint.load_newest(run_dir, state.model, state.optimizer, made_by)
+    if progress is None:
+        path = run_dir / checkpoint.CHECKPOINT
+        raise RecordError(f"{path}: missing; committed records have none, train the run first")
+    state.continue_from(progress)
     return cfg, state
 
 

@@ -104,9 +104,9 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 class Writer:
     """Appends to one run's record.
 
-    `resume_at` is the iteration of the checkpoint the run continues from: later lines, and a last
-    line cut short, are dropped, because the continued run writes them again. 0 starts the record
-    anew.
+    `resume_at` is the iteration of the last line before the checkpoint that the run continues from,
+    -1 if there was none: later lines, and a last line cut short, are dropped, because the continued
+    run writes them again. None starts the record anew.
     """
 
     def __init__(
@@ -114,22 +114,20 @@ class Writer:
         run_dir: Path,
         config: Mapping[str, Any],
         environment: Mapping[str, Any],
-        resume_at: int = 0,
+        resume_at: int | None = None,
     ):
         run_dir.mkdir(parents=True, exist_ok=True)
         self.run_dir = run_dir
-        kept = (
-            [row for row in read_rows(run_dir / METRICS) if row["iteration"] <= resume_at]
-            if resume_at
-            else []
-        )
-        if resume_at and (not kept or kept[-1]["iteration"] != resume_at):
-            raise RecordError(
-                f"{run_dir / METRICS}: no line for iteration {resume_at}, the checkpoint's; "
-                "remove the run directory to start this run again"
-            )
+        kept: list[Row] = []
+        if resume_at is not None:
+            kept = [row for row in read_rows(run_dir / METRICS) if row["iteration"] <= resume_at]
+            if resume_at >= 0 and (not kept or kept[-1]["iteration"] != resume_at):
+                raise RecordError(
+                    f"{run_dir / METRICS}: no line for iteration {resume_at}, the checkpoint's; "
+                    "remove the run directory to start this run again"
+                )
         write_atomically(run_dir / CONFIG, yaml.safe_dump(dict(config), sort_keys=False).encode())
-        before = _read_json(run_dir / ENVIRONMENT) if kept else None
+        before = None if resume_at is None else _read_json(run_dir / ENVIRONMENT)
         earlier = {"earlier": [*before.pop("earlier", []), before]} if before else {}
         write_json(run_dir / ENVIRONMENT, {**environment, **earlier})
         write_atomically(run_dir / METRICS, "".join(map(_line, kept)).encode())

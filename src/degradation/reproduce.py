@@ -196,17 +196,6 @@ def _sweep_locked(
     return process.returncode
 
 
-def obey_termination() -> None:
-    """So that a closed terminal ends a sweep as Ctrl-C does, and leaves no pool behind."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    for sign in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(sign) is signal.SIG_DFL:  # not under nohup
-            signal.signal(sign, interrupt)
-
-
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Ends what is left of the sweep: a pool whose parent alone is gone would train on."""
     for sign in (signal.SIGINT, signal.SIGKILL):
@@ -214,4 +203,4 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired, KeyboardInterrupt):
             if sign is signal.SIGKILL or process.poll() is None:
                 os.killpg(process.pid, sign)
-            process.wait(timeout=10)
+            process.wait(timeout=30)  # each run's step, and its checkpoint

@@ -1,25 +1,58 @@
 """One optimisation step, eager or as a captured CUDA graph, and one look at a data set."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from degradation import stopping
 from degradation.data.batches import Data, Split, clean
 
 WARM_UP_STEPS = 3
 """Before a capture, so that libraries have set themselves up."""
 
 
-class EagerStep:
-    """Forward, backward and SGD of one batch; loss and errors add up on the device until `read`."""
+class Totals:
+    """What adds up on the device from step to step, until a row of the record is made of it."""
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, precision: str):
+    def __init__(self, device: torch.device):
+        self.loss = torch.zeros((), device=device)
+        self.wrong = torch.zeros((), dtype=torch.int64, device=device)
+        self.images = self.steps = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint between two rows."""
+        return dict(vars(self))
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """In place: a captured step writes where it did when it was captured."""
+        self.loss.copy_(saved["loss"])
+        self.wrong.copy_(saved["wrong"])
+        self.images, self.steps = int(saved["images"]), int(saved["steps"])
+
+    def clear(self) -> None:
+        """Begins the next row."""
+        self.loss.zero_()
+        self.wrong.zero_()
+        self.images = self.steps = 0
+
+
+class EagerStep:
+    """Forward, backward and SGD of one batch; loss and errors add up in `totals`."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        precision: str,
+        totals: Totals | None = None,
+    ):
         self.copies = copies_input(model)
         self.model, self.optimizer, self.precision = model, optimizer, precision
         device = next(model.parameters()).device
-        self._loss = torch.zeros((), device=device)
-        self._wrong = torch.zeros((), dtype=torch.int64, device=device)
-        self._images = self._steps = 0
+        self.totals = totals or Totals(device)
         self._rate = 0.0
         # a captured step would go on with the number it was captured with; eager and captured round
         # the rate alike only if both have it in the same form
@@ -32,8 +65,8 @@ class EagerStep:
         """images: (B, C, P, P) float32; labels: (B,) int64."""
         self._set_rate(lr)
         self._update(images, labels)
-        self._images += len(labels)
-        self._steps += 1
+        self.totals.images += len(labels)
+        self.totals.steps += 1
 
     def _set_rate(self, lr: float) -> None:
         if self._lr is None:
@@ -50,19 +83,16 @@ class EagerStep:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        self._loss += loss.detach()
+        self.totals.loss += loss.detach()
         if not self.copies:
-            self._wrong += (output.detach().argmax(1) != labels).sum()
+            self.totals.wrong += (output.detach().argmax(1) != labels).sum()
 
     def read(self) -> tuple[float, float]:
-        """Mean loss and error in percent since the last read: running, augmented, train mode; of a
-        net that copies its input the error has no meaning. Synchronises.
+        """Mean loss and error in percent of the steps in `totals`: running, augmented, train mode;
+        of a net that copies its input the error has no meaning. Synchronises.
         """
-        loss, error_pct = self._loss.item() / self._steps, 100 * self._wrong.item() / self._images
-        self._loss.zero_()
-        self._wrong.zero_()
-        self._images = self._steps = 0
-        return loss, error_pct
+        totals = self.totals
+        return totals.loss.item() / totals.steps, 100 * totals.wrong.item() / totals.images
 
 
 class CapturedStep(EagerStep):
@@ -119,11 +149,15 @@ class CapturedStep(EagerStep):
         """What a step writes to."""
         momentum = [s["momentum_buffer"] for s in self.optimizer.state.values() if s]
         tensors = [*self.model.parameters(), *self.model.buffers(), *momentum]
-        return [*tensors, self._loss, self._wrong]
+        return [*tensors, self.totals.loss, self.totals.wrong]
 
 
 def build_step(
-    model: nn.Module, optimizer: torch.optim.Optimizer, precision: str, capture: bool
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    precision: str,
+    capture: bool,
+    totals: Totals | None = None,
 ) -> EagerStep:
     """capture: as one CUDA graph, where the model is on CUDA and the optimizer SGD; the same
     numbers either way.
@@ -131,7 +165,7 @@ def build_step(
     captured = (
         capture and next(model.parameters()).is_cuda and isinstance(optimizer, torch.optim.SGD)
     )
-    return (CapturedStep if captured else EagerStep)(model, optimizer, precision)
+    return (CapturedStep if captured else EagerStep)(model, optimizer, precision, totals)
 
 
 def copies_input(model: nn.Module) -> bool:
@@ -155,7 +189,7 @@ def evaluate(
     model: nn.Module, split: Split, data: Data, batch_size: int, precision: str
 ) -> tuple[float, float]:
     """Mean loss and error in percent on clean images in eval mode; the model is back in train mode
-    afterwards. Of a net that copies its input the error has no meaning.
+    afterwards. Of a net that copies its input the error has no meaning. Raises Stopped.
     """
     model.eval()
     loss = torch.zeros((), device=data.mean.device)
@@ -163,6 +197,7 @@ def evaluate(
     for pixels, labels in zip(
         torch.split(split.images, batch_size), torch.split(split.labels, batch_size), strict=True
     ):
+        stopping.check()
         images = clean(data, pixels)
         with autocast(images.device, precision):
             output = model(images)

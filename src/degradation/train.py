@@ -12,7 +12,17 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from degradation import checkpoint, cli, config, environment, identity, probes, records, tracking
+from degradation import (
+    checkpoint,
+    cli,
+    config,
+    environment,
+    identity,
+    probes,
+    records,
+    stopping,
+    tracking,
+)
 from degradation.config import Config, ConfigError, DataConfig, image_shape
 from degradation.data.batches import Data, clean, prepare
 from degradation.data.images import load_images
@@ -81,18 +91,18 @@ def refuse_other_config(run_dir: Path, cfg: Config) -> None:
 def _locked(cfg: Config, run_dir: Path, overrides: list[str], load: Loader) -> Turns:
     device = environment.set_up(cfg.seed, cfg.hardware, cfg.trainer)
     state, config_hash = fresh_state(cfg, device), config.config_hash(cfg)
-    path = run_dir / checkpoint.CHECKPOINT
-    if path.exists():
-        state.iteration = checkpoint.load(path, state.model, state.optimizer, config_hash)
+    progress = checkpoint.load_newest(run_dir, state.model, state.optimizer, config_hash)
+    if progress:
+        state.continue_from(progress)
     data = load(cfg.data, device)
-    if cfg.model.grown_from and not state.iteration:
+    if cfg.model.grown_from and not progress:
         yield from grow(state, cfg, data)
         environment.set_arithmetic(cfg.trainer)
     described = environment.describe(device, overrides)
     recorded = config.to_dict(cfg)
     recorded["data"]["root"] = None  # a folder of this machine
-    writer = records.Writer(run_dir, recorded, described, resume_at=state.iteration)
-    state.wall_s = writer.rows[-1]["wall_s"] if writer.rows else state.wall_s
+    resume_at = state.recorded if progress else None
+    writer = records.Writer(run_dir, recorded, described, resume_at)
     try:
         mirror = tracking.mirror(
             cfg,
@@ -104,27 +114,47 @@ def _locked(cfg: Config, run_dir: Path, overrides: list[str], load: Loader) -> T
             git_commit=described["git_commit"],
         )
         with mirror as copy:
-            for row in train(state, data, cfg, build_probes(cfg, data)):
-                if row:
-                    writer.write(row)
-                    copy.log(row)
-                    print(progress_line(run_dir.name, row, cfg.schedule.iterations), flush=True)
-                    if _checkpoint_due(state.iteration, cfg):
-                        checkpoint.save(
-                            path, state.model, state.optimizer, state.iteration, config_hash
-                        )
-                    if device.type == "cuda":
-                        continue  # the others' turn comes once the GPU has the next steps
-                yield
-                environment.set_arithmetic(cfg.trainer)  # a run beside this one may have another
+            yield from _recorded(state, data, cfg, writer, copy)
             summary = summarise(cfg, run_dir.name, writer.rows, count_parameters(state.model))
             writer.finish(summary)
+            (run_dir / checkpoint.PREVIOUS).unlink(missing_ok=True)
             copy.summarize(summary)
             if summary["status"] == records.DIVERGED:
                 print(f"{run_dir.name}: diverged at iteration {summary['iteration']}", flush=True)
     finally:
         writer.close()
     return summary
+
+
+def _recorded(
+    state: State, data: Data, cfg: Config, writer: records.Writer, copy: tracking.Mirror
+) -> Generator[None]:
+    """Trains to the end; each row goes to the record and to W&B, and a run that is told to stop
+    leaves a checkpoint of where it is.
+    """
+    name, path = writer.run_dir.name, writer.run_dir / checkpoint.CHECKPOINT
+
+    def save() -> None:
+        progress, made_by = state.progress(), config.config_hash(cfg)
+        checkpoint.save(path, state.model, state.optimizer, progress, made_by)
+
+    with stopping.training():
+        try:
+            for row in train(state, data, cfg, build_probes(cfg, data)):
+                if row:
+                    writer.write(row)
+                    copy.log(row)
+                    print(progress_line(name, row, cfg.schedule.iterations), flush=True)
+                    if _checkpoint_due(state.iteration, cfg):
+                        save()
+                    if data.mean.is_cuda:
+                        continue  # the others' turn comes once the GPU has the next steps
+                yield
+                environment.set_arithmetic(cfg.trainer)  # a run beside this one may have another
+        except (stopping.Stopped, GeneratorExit):  # its own stop, or that of a run beside it
+            if stopping.noted():
+                save()
+            raise
 
 
 def build_probes(cfg: Config, data: Data) -> list[Probe]:
@@ -197,8 +227,13 @@ def progress_line(name: str, row: Row, iterations: int) -> str:
 
 @hydra.main(version_base="1.3", config_path=str(cli.conf_dir()), config_name="config")
 def _hydra_main(composed: DictConfig) -> None:
+    stopping.obey()  # in a process of the pool; elsewhere `main` has said so
+    if stopped := stopping.noted():
+        raise cli.RunFailed(stopped.status)  # the turn of the runs after the one that was stopped
     if status := cli.guard(lambda: _job(composed)):
-        if HydraConfig.get().mode == RunMode.MULTIRUN and status != cli.INTERRUPTED:
+        stopping.pass_on()
+        one_of_many = HydraConfig.get().mode == RunMode.MULTIRUN
+        if one_of_many and (stopping.is_worker() or not stopping.noted()):
             raise cli.RunFailed(status)
         sys.exit(status)  # past Hydra, which would add a line of its own to ours
 
@@ -217,8 +252,18 @@ def _job(composed: DictConfig) -> None:
 
 
 def main() -> None:
-    """`degradation`: a wrong key, value, file or folder ends in one line and exit status 2."""
-    sys.exit(cli.guard(_hydra_main))
+    """`degradation`: a wrong key, value, file or folder ends in one line and exit status 2; a
+    signal, in a run that can be continued and 128 and its number.
+    """
+    with stopping.obeyed():
+        try:
+            status = cli.guard(_hydra_main)
+        except Exception:
+            if not stopping.noted():  # else it is a pool's way to say that it was ended
+                raise
+            status = 1
+        stopped = stopping.noted()
+    sys.exit(stopped.status if stopped else status)
 
 
 if __name__ == "__main__":

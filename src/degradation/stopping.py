@@ -1,0 +1,119 @@
+"""Signals that end a run: between two steps, so that its checkpoint is of exactly the last one.
+
+While a run trains, Ctrl-C, SIGTERM, SIGHUP and a batch system's SIGUSR2 are only noted; the loop
+asks after each step. At any other time they end the command at once. A second Ctrl-C does always.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+WORDS = {
+    signal.SIGINT: "interrupted",
+    signal.SIGTERM: "terminated",
+    signal.SIGHUP: "terminal closed",
+    signal.SIGUSR2: "out of time",
+}
+"""What is said to the user; these are the signals that are obeyed."""
+
+_noted: signal.Signals | None = None
+_in_training = 0
+_before: dict[signal.Signals, Any] = {}
+"""The handlers that ours have taken the place of."""
+
+
+class Stopped(KeyboardInterrupt):
+    """Ends a run by a signal; libraries let it pass as they let Ctrl-C."""
+
+    def __init__(self, sign: signal.Signals):
+        super().__init__(sign)
+        self.status = 128 + sign
+        """The exit status, as shells have it: 130 after Ctrl-C, 143 after SIGTERM."""
+        self.word = WORDS[sign]
+
+
+def noted() -> Stopped | None:
+    """What a signal has asked for so far."""
+    if is_worker() and os.getppid() != _parent():  # the sweep was killed, and so are its workers
+        return Stopped(_noted or signal.SIGTERM)
+    return Stopped(_noted) if _noted else None
+
+
+def check() -> None:
+    """Between two steps. Raises Stopped."""
+    if stopped := noted():
+        raise stopped
+
+
+@contextlib.contextmanager
+def training() -> Iterator[None]:
+    """A block in which signals are only noted."""
+    global _in_training  # noqa: PLW0603
+    _in_training += 1
+    try:
+        yield
+    finally:
+        _in_training -= 1
+
+
+def obey() -> None:
+    """From now on; does nothing where that has been said already, or outside the main thread."""
+    if _before or threading.current_thread() is not threading.main_thread():
+        return
+    for sign in WORDS:
+        handler = signal.getsignal(sign)
+        by_default = handler in (signal.SIG_DFL, signal.default_int_handler)
+        # not what nohup ignores, and SIGUSR2 only where a batch system has its handler
+        if handler is signal.SIG_IGN or (sign == signal.SIGUSR2 and not callable(handler)):
+            continue
+        if by_default or callable(handler):
+            _before[sign] = signal.signal(sign, _note)
+
+
+@contextlib.contextmanager
+def obeyed() -> Iterator[None]:
+    """The same for a block; afterwards all is as before it, and nothing noted."""
+    global _noted  # noqa: PLW0603
+    try:
+        obey()
+        yield
+    finally:
+        for sign, handler in _before.items():
+            signal.signal(sign, handler)
+        _before.clear()
+        _noted = None
+
+
+def pass_on() -> None:
+    """Gives a batch system's SIGUSR2 to the handler it had for it, which asks for a new turn."""
+    handler = _before.get(signal.SIGUSR2)
+    if _noted == signal.SIGUSR2 and callable(handler):
+        handler(signal.SIGUSR2, None)
+
+
+def _note(number: int, frame: FrameType | None) -> None:
+    global _noted  # noqa: PLW0603
+    sign, again = signal.Signals(number), _noted is not None
+    _noted = _noted or sign
+    workers = multiprocessing.active_children()
+    for worker in workers:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(worker.pid, signal.SIGTERM)  # type: ignore[arg-type]
+    waits = _in_training or workers or is_worker()
+    if (again and sign == signal.SIGINT) or not waits:
+        raise Stopped(_noted)
+
+
+def is_worker() -> bool:
+    """A process of the pool; it must not end between two runs, or the pool kills the others."""
+    return multiprocessing.parent_process() is not None
+
+
+def _parent() -> int | None:
+    parent = multiprocessing.parent_process()
+    return parent.pid if parent else None
