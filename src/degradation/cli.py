@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -49,9 +49,13 @@ def baseline(cfg: Config) -> Config:
     """The config of cfg's study at its kind and depth before any other override; what differs from
     it goes into a run's name.
     """
-    experiment = [] if cfg.experiment == "adhoc" else [f"+experiment={cfg.experiment}"]
     arm = [f"model.kind={cfg.model.kind}", f"model.depth={cfg.model.depth}"]
-    return config.unchecked(hydra.compose("config", [f"preset={cfg.preset}", *experiment, *arm]))
+    return config.unchecked(hydra.compose("config", [*_study(cfg.experiment, cfg.preset), *arm]))
+
+
+def _study(experiment: str, preset: str) -> list[str]:
+    chosen = [] if experiment == "adhoc" else [f"+experiment={experiment}"]
+    return [f"preset={preset}", *chosen]
 
 
 def sweep(experiment: str, preset: str, overrides: Sequence[str] = ()) -> dict[str, Config]:
@@ -59,38 +63,65 @@ def sweep(experiment: str, preset: str, overrides: Sequence[str] = ()) -> dict[s
 
     Raises Hydra's errors for an unknown experiment or preset and ConfigError for a wrong value.
     """
-    fixed = [f"+experiment={experiment}", f"preset={preset}"]
+    study = [f"+experiment={experiment}", f"preset={preset}"]
+    return named(config.from_dict(point) for point in points([*study, *overrides]))
+
+
+def points(overrides: Sequence[str]) -> list[DictConfig]:
+    """What `degradation -m` makes of its overrides: a config for each run, in their order.
+
+    Raises Hydra's errors.
+    """
+    overrides = [override for override in overrides if not override.startswith("hydra")]
+    keys = ("+experiment=", "preset=")
+    fixed = [one for one in overrides if one.startswith(keys) and len(_choices(one)) == 1]
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         with_hydra = hydra.compose("config", fixed, return_hydra_config=True)
-        composed = hydra.compose("config", fixed)
-        axes = {key: str(axis) for key, axis in (with_hydra.hydra.sweeper.params or {}).items()}
-        axes |= dict(override.split("=", 1) for override in overrides)
-        choices = [_choices(f"{key}={axis}") for key, axis in axes.items()]
-        groups = {key for key in axes if (conf_dir() / key).is_dir()}
+        axes = {
+            key: f"{key}={axis}" for key, axis in (with_hydra.hydra.sweeper.params or {}).items()
+        }
+        axes |= {one.partition("=")[0]: one for one in overrides if one not in fixed}
+        choices = [_choices(axis) for axis in axes.values()]
 
         @cache
         def of(chosen: tuple[str, ...]) -> DictConfig:
-            return hydra.compose("config", [*fixed, *chosen]) if chosen else composed
+            return hydra.compose("config", [*fixed, *chosen])
 
         def at(point: Sequence[str]) -> DictConfig:
-            chosen = tuple(choice for choice in point if choice.partition("=")[0] in groups)
+            chosen = tuple(filter(_is_composed, point))
             values = [choice for choice in point if choice not in chosen]
             # as composed with the values too, but composing takes a tenth of a second
             return OmegaConf.merge(of(chosen), OmegaConf.from_dotlist(values))  # type: ignore[return-value]
 
-        runs = [config.from_dict(at(point)) for point in product(*choices)]
+        return [at(point) for point in product(*choices)]
+
+
+def named(runs: Iterable[Config]) -> dict[str, Config]:
+    """Runs by the names of their directories."""
 
     @cache
-    def base(kind: str, depth: int) -> Config:
-        arm = {"model": {"kind": kind, "depth": depth}}
-        return config.unchecked(OmegaConf.merge(composed, arm))  # type: ignore[arg-type]
+    def study(experiment: str, preset: str) -> DictConfig:
+        return hydra.compose("config", _study(experiment, preset))
 
-    return {config.run_name(run, base(run.model.kind, run.model.depth)): run for run in runs}
+    def base(cfg: Config) -> Config:
+        arm = {"model": {"kind": cfg.model.kind, "depth": cfg.model.depth}}
+        return config.unchecked(OmegaConf.merge(study(cfg.experiment, cfg.preset), arm))  # type: ignore[arg-type]
+
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return {config.run_name(run, base(run)): run for run in runs}
+
+
+def _is_composed(choice: str) -> bool:
+    """Whether a choice is of a group, or of more than a value."""
+    key = choice.partition("=")[0]
+    return key.startswith(("+", "~")) or (conf_dir() / key).is_dir()
 
 
 def _choices(override: str) -> list[str]:
     """`seed=range(0,2)` -> `seed=0`, `seed=1`, as Hydra's sweeper reads it."""
     (parsed,) = OverridesParser.create().parse_overrides([override])
+    if parsed.is_delete():
+        return [override]
     if parsed.is_sweep_override():
         values = list(parsed.sweep_string_iterator())
     else:

@@ -66,10 +66,9 @@ def missing(experiment: str, preset: str, seeds: str) -> Iterator[str]:
 
 
 def _state(run_dir: Path, iterations: int) -> str:
-    if records.read_summary(run_dir):
-        return "ended, not published (make publish)"
-    rows = records.read_rows(run_dir / records.METRICS)
-    return f"at {rows[-1]['iteration']:,} of {iterations:,}" if rows else "not begun"
+    ended = records.read_summary(run_dir)
+    unpublished = "ended, not published (make publish)"
+    return unpublished if ended else records.how_far(run_dir, iterations)
 
 
 def complete(experiment: str, preset: str, seeds: str, data_root: str) -> int:

@@ -186,6 +186,14 @@ def read_summary(run_dir: Path) -> dict[str, Any] | None:
     return summary
 
 
+def how_far(run_dir: Path, iterations: int) -> str:
+    """`finished`, `diverged`, `at 120 of 340` or `not begun`, for people."""
+    if summary := read_summary(run_dir):
+        return str(summary["status"])
+    rows = read_rows(run_dir / METRICS)
+    return f"at {rows[-1]['iteration']:,} of {iterations:,}" if rows else "not begun"
+
+
 def read_config(run_dir: Path) -> dict[str, Any] | None:
     """The config a run directory was made for, or None if it holds no run."""
     path = run_dir / CONFIG

@@ -39,7 +39,7 @@ class Stopped(KeyboardInterrupt):
 
 def noted() -> Stopped | None:
     """What a signal has asked for so far."""
-    if is_worker() and os.getppid() != _parent():  # the sweep was killed, and so are its workers
+    if is_orphan():
         return Stopped(_noted or signal.SIGTERM)
     return Stopped(_noted) if _noted else None
 
@@ -114,6 +114,7 @@ def is_worker() -> bool:
     return multiprocessing.parent_process() is not None
 
 
-def _parent() -> int | None:
+def is_orphan() -> bool:
+    """A process of a pool whose parent was killed: nobody takes its results any more."""
     parent = multiprocessing.parent_process()
-    return parent.pid if parent else None
+    return parent is not None and os.getppid() != parent.pid

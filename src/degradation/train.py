@@ -1,5 +1,7 @@
 """The command: a config in, one finished run out."""
 
+import contextlib
+import os
 import sys
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
@@ -9,8 +11,10 @@ import filelock
 import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from degradation import (
     checkpoint,
@@ -18,6 +22,7 @@ from degradation import (
     config,
     environment,
     identity,
+    listing,
     probes,
     records,
     stopping,
@@ -231,6 +236,8 @@ def _hydra_main(composed: DictConfig) -> None:
     if stopped := stopping.noted():
         raise cli.RunFailed(stopped.status)  # the turn of the runs after the one that was stopped
     if status := cli.guard(lambda: _job(composed)):
+        if stopping.is_orphan():
+            os._exit(status)  # the pool would wait for its next run for ever
         stopping.pass_on()
         one_of_many = HydraConfig.get().mode == RunMode.MULTIRUN
         if one_of_many and (stopping.is_worker() or not stopping.noted()):
@@ -263,6 +270,9 @@ def main() -> None:
                 raise
             status = 1
         stopped = stopping.noted()
+        with contextlib.suppress(HydraException, OmegaConfBaseException):  # had their line
+            for line in listing.lines(sys.argv[1:]):
+                print(line)
     sys.exit(stopped.status if stopped else status)
 
 

@@ -1,0 +1,47 @@
+"""What a multirun says at its end: the runs of each arm, and the command for those that are left.
+
+Hydra imports this at every start, so what is slow to import comes later.
+"""
+
+import contextlib
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+_overrides: list[str] = []
+
+
+class Sweep(Callback):
+    """Hydra's account of the multirun ends with the first run that failed, so ours is kept here."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        _overrides[:] = config.hydra.overrides.task
+
+
+def lines(command: Sequence[str]) -> Iterator[str]:
+    """Of the multirun that this process made, if it did; the command as it was typed."""
+    overrides = list(_overrides)
+    _overrides.clear()
+    if not overrides:
+        return
+    from degradation import cli, config, environment, records
+
+    points, cfgs = cli.points(overrides), []
+    for point in points:
+        with contextlib.suppress(ValueError):  # has had its line
+            cfgs.append(environment.on_this_machine(config.from_dict(point)))
+    if not cfgs:
+        return
+    arms: dict[str, list[str]] = {}
+    ended, refused = 0, len(points) - len(cfgs)
+    for name, cfg in cli.named(cfgs).items():
+        state = records.how_far(config.study_dir(cfg) / "runs" / name, cfg.schedule.iterations)
+        ended += state in (records.FINISHED, records.DIVERGED)
+        arms.setdefault(records.arm_of(name), []).append(f"s{cfg.seed} {state}")
+    yield f"{len(points)} runs: {ended} ended, {len(cfgs) - ended} not, {refused} refused"
+    yield from (f"  {arm:<20} {', '.join(states)}" for arm, states in arms.items())
+    if ended < len(cfgs):
+        yield f"what is left: degradation {shlex.join(command)}"
