@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export EXPERIMENT PRESET SEEDS DATA_ROOT RUNS  # recipes read them as the shell's, whatever is in them
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-gpu test-slow lint report check-claims missing evidence rates reconstructions gpu bench dashboard publish imagenet-table bundle reference lock clean
+.PHONY: help setup reproduce test test-gpu test-slow lint report check-claims missing evidence rates reconstructions gpu bench dashboard mirror torture publish imagenet-table bundle reference lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -58,6 +58,12 @@ check-claims: setup ## judge curves: RUNS=folder or RUNS=curves.csv
 	@test -n "$$RUNS" || { echo "error: RUNS: empty; accepted: a folder of runs or a CSV, RUNS=my_curves.csv" >&2; exit 2; }
 	@$(BIN)/python scripts/check_claims.py "$$RUNS" $(if $(PRESET),--preset="$$PRESET") \
 	  $(if $(filter command,$(origin EXPERIMENT)),--experiment="$$EXPERIMENT")
+
+mirror: setup ## write W&B's copy of a study anew from its records
+	@$(BIN)/python scripts/mirror.py --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)"
+
+torture: setup ## kill runs, break their storage, fuzz what users hand in: results/torture.json
+	@$(BIN)/python scripts/torture.py
 
 publish: setup ## copy the finished runs from outputs/ to results/ and redraw
 	@$(BIN)/python scripts/publish.py --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)"

@@ -1,0 +1,53 @@
+"""`scripts/mirror.py` as the Makefile calls it: W&B's offline files read back."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import filelock
+import pytest
+from tests.helpers import TINY, command, read_lines
+from tests.test_tracking import history, read_wandb
+
+ROOT = Path(__file__).parents[2]
+
+
+def mirror(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    script = [sys.executable, str(ROOT / "scripts" / "mirror.py"), *arguments]
+    return subprocess.run(script, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def copies(study: Path, run: str) -> list[Path]:
+    return list(study.glob(f"wandb/offline-run-*{run}*/*.wandb"))
+
+
+def test_what_wandb_lost_is_back_and_nothing_is_there_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # no account
+    sweep = ("-m", "data=shapes", "tracking=offline", *TINY, "seed=0,1,2")
+    assert command(sweep, tmp_path)[0] == 0
+    study = tmp_path / "outputs" / "adhoc" / "quick"
+    cut, lost, whole = sorted(study.glob("runs/*"))
+    (file,) = copies(study, cut.name)
+    file.write_bytes(file.read_bytes()[:2_000])
+    (file,) = copies(study, lost.name)
+    shutil.rmtree(file.parent)
+    (whole / "summary.json").unlink()  # not ended, and at work
+    with filelock.FileLock(whole / ".lock"):
+        done = mirror(tmp_path, "--experiment=adhoc", "--mode=offline")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"runs/{whole.name}: another process is at work on this run" in done.stdout
+    assert done.stdout.endswith("2 of 3 runs in outputs/adhoc/quick/wandb\n")
+    for run_dir in (cut, lost, whole):
+        (file,) = copies(study, run_dir.name)
+        assert history(read_wandb(file)) == read_lines(run_dir / "metrics.jsonl")
+
+
+def test_a_study_without_runs_is_one_line(tmp_path: Path) -> None:
+    done = mirror(tmp_path, "--experiment=nothing")
+    assert done.returncode == 2
+    places = "outputs/nothing/quick or results/nothing/quick"
+    assert done.stderr == f"error: nothing/quick: no runs in {places}\n"
+    assert list(tmp_path.iterdir()) == []
