@@ -3,30 +3,38 @@
 import argparse
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import torch
 
 from degradation import cli, environment
-from degradation.benchmark import gpu, memory, probes, results, startup, study, throughput
-from degradation.benchmark.results import Part
+from degradation.benchmark import (
+    checkpoints,
+    gpu,
+    memory,
+    probes,
+    results,
+    startup,
+    study,
+    throughput,
+)
 from degradation.config import HardwareConfig
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-CPU = ["steps", "start", "probes", "memory", "study"]
+CPU = ["steps", "start", "probes", "checkpoints", "memory", "study"]
 GPU = ["gpu_seed", "gpu20", "gpu56", "gpu110"]
 
 
 def bench(names: list[str], root: str | None) -> None:
-    parts: dict[str, Callable[[], Part]] = {
+    parts: dict[str, Callable[[], results.Part]] = {
         "steps": lambda: throughput.measure(root),
         "start": lambda: startup.measure(root),
         "probes": lambda: probes.measure(root),
+        "checkpoints": lambda: checkpoints.measure(root),
         "memory": memory.measure,
         "study": lambda: study.measure(root, CHECKOUT),
         "gpu_seed": lambda: gpu.measure_seed(root),
-        **{f"gpu{depth}": partial(gpu.measure, depth, root) for depth in gpu.SOLO_MS},
+        **{f"gpu{n}": lambda n=n: gpu.measure(n, root) for n in gpu.SOLO_MS},  # type: ignore[misc]
     }
     for name in names:
         device = environment.select_device(HardwareConfig("cuda" if name in GPU else "cpu"))

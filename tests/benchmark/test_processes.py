@@ -27,19 +27,22 @@ print([name for name in ("torch._dynamo", "torchvision", "wandb") if name in sys
 
 
 @pytest.mark.parametrize("handler", [signal.SIG_DFL, signal.SIG_IGN])
-def test_a_command_is_timed_to_its_first_line_and_then_ended(handler: signal.Handlers) -> None:
+def test_a_command_is_timed_to_its_first_line_and_then_ended(
+    handler: signal.Handlers, tmp_path: Path
+) -> None:
     """Also where Ctrl-C is ignored, as in what a shell has started in its background."""
     before = signal.signal(signal.SIGINT, handler)
     endless = "import time; print('step', flush=True); time.sleep(3600)"
     try:
-        assert 0 < startup.first_line_s([sys.executable, "-c", endless]) < 3600
+        assert 0 < startup.first_line_s([sys.executable, "-c", endless], str(tmp_path)) < 3600
     finally:
         signal.signal(signal.SIGINT, before)
 
 
-def test_a_command_without_a_line_fails_with_its_message() -> None:
+def test_a_command_without_a_line_fails_with_its_message(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "raise SystemExit('no such set')"]
     with pytest.raises(ChildError, match="no such set"):
-        startup.first_line_s([sys.executable, "-c", "raise SystemExit('no such set')"])
+        startup.first_line_s(command, str(tmp_path))
 
 
 def test_the_timed_command_does_nothing_before_its_first_line_but_train(tmp_path: Path) -> None:

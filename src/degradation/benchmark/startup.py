@@ -34,7 +34,8 @@ def measure(root: str | None) -> Part:
     seconds: dict[str, list[float]] = {name: [] for name in commands}
     for number in range(ROUNDS + 1):  # the first one warms the disk's cache
         for name, command in commands.items():
-            taken = first_line_s(command)
+            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+                taken = first_line_s(command, folder)
             if number:
                 seconds[name].append(taken)
     pairs = zip(seconds["untracked"], seconds["libraries"], strict=True)
@@ -57,26 +58,26 @@ def obey_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def first_line_s(command: Sequence[str]) -> float:
-    """Seconds from the start of a command to its first line; the command is then interrupted.
+def first_line_s(command: Sequence[str], folder: str) -> float:
+    """Seconds from the start of a command in that folder to its first line; it is then
+    interrupted.
 
-    It runs in a folder of its own. Raises ChildError if it ends without a line.
+    Raises ChildError if it ends without a line.
     """
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        start = time.perf_counter()
-        with subprocess.Popen(
-            command,
-            cwd=folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=obey_interrupts,  # noqa: PLW1509
-        ) as process:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            taken = time.perf_counter() - start
-            process.send_signal(signal.SIGINT)  # which does nothing to one that has ended
-            _, errors = process.communicate()
+    start = time.perf_counter()
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=obey_interrupts,  # noqa: PLW1509
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        taken = time.perf_counter() - start
+        process.send_signal(signal.SIGINT)  # which does nothing to one that has ended
+        _, errors = process.communicate()
     if not line:
         raise ChildError(f"{' '.join(command)}: {errors.strip() or 'ended without a line'}")
     return taken
