@@ -15,8 +15,10 @@ from degradation.doctor.page import NOTE, OK, PROBLEM, Line, flat, gib, looked
 from degradation.doctor.plan import Asked, planned
 
 SMI = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
-SIDE = 64
-"""Of the matrices that are multiplied to see whether a precision is computed."""
+SIDE = 512
+"""Of the matrices that are multiplied to see whether a precision is computed; small ones need not
+go to the matrix units.
+"""
 
 
 def look(asked: Asked) -> Iterator[Line]:
@@ -103,8 +105,9 @@ def precisions(hardware: HardwareConfig, wanted: set[str]) -> Iterator[Line]:
     found = f"computed on {device}: {found}"
     lacking = {name for name in wanted if not made[name]}
     if lacking:
+        state = NOTE if lacking == {"tf32"} else PROBLEM  # instead of which fp32 is computed
         names = ", ".join(sorted(lacking))
-        yield Line(PROBLEM, "precision", f"{found}; the study is in {names}", "another device")
+        yield Line(state, "precision", f"{found}; the study is in {names}", "another device")
     else:
         yield Line(OK, "precision", found)
 
