@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export EXPERIMENT PRESET SEEDS DATA_ROOT RUNS  # recipes read them as the shell's, whatever is in them
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-gpu test-slow lint report check-claims missing evidence rates reconstructions gpu bench dashboard mirror torture publish imagenet-table bundle reference lock clean
+.PHONY: help setup reproduce test test-gpu test-slow lint report check-claims missing evidence doctor rates reconstructions gpu bench dashboard mirror torture publish imagenet-table bundle reference lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -73,6 +73,9 @@ missing: setup ## list the runs of a study that results/ lacks
 
 evidence: setup ## make those runs and publish each as it ends
 	@$(BIN)/python scripts/evidence.py --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)" --seeds="$$SEEDS" --data-root="$$DATA_ROOT"
+
+doctor: setup ## what would stop a study on this machine; nothing is changed
+	@$(BIN)/python -m degradation.doctor --experiment="$$EXPERIMENT" --preset="$$PRESET" --seeds="$$SEEDS" --data-root="$$DATA_ROOT"
 
 rates: setup ## write the learning rates that lr_choice chooses for lr_fair into conf/
 	@$(BIN)/python scripts/rates.py --preset="$(STUDY_PRESET)"

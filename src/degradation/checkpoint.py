@@ -9,7 +9,7 @@ before that has been checked; `torch.load` reads it as it is.
 import hashlib
 import io
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +56,15 @@ def save(
 
 
 def load_newest(
-    run_dir: Path, model: nn.Module, optimizer: torch.optim.Optimizer, config_hash: str
+    run_dir: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    config_hash: str,
+    warn: Callable[[str], object] = lambda line: print(f"warning: {line}", file=sys.stderr),
 ) -> Progress | None:
     """Fills model and optimizer from the newest checkpoint that is whole; None if there is none.
 
-    Says on stderr where that is not the newest of all. Raises CheckpointError if none is whole.
+    Warns where that is not the newest of all. Raises CheckpointError if none is whole.
     """
     damaged: list[CheckpointError] = []
     for path in (run_dir / CHECKPOINT, run_dir / PREVIOUS):
@@ -73,7 +77,7 @@ def load_newest(
             continue
         if damaged:
             at = f"iteration {progress['iteration']}"
-            print(f"warning: {damaged[0]}; going on from {path.name}, {at}", file=sys.stderr)
+            warn(f"{damaged[0]}; going on from {path.name}, {at}")
         return progress
     if damaged:
         raise damaged[0]

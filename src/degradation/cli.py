@@ -120,13 +120,9 @@ def _is_composed(choice: str) -> bool:
 def _choices(override: str) -> list[str]:
     """`seed=range(0,2)` -> `seed=0`, `seed=1`, as Hydra's sweeper reads it."""
     (parsed,) = OverridesParser.create().parse_overrides([override])
-    if parsed.is_delete():
+    if not parsed.is_sweep_override():
         return [override]
-    if parsed.is_sweep_override():
-        values = list(parsed.sweep_string_iterator())
-    else:
-        values = [parsed.get_value_element_as_str()]
-    return [f"{parsed.get_key_element()}={value}" for value in values]
+    return [f"{parsed.get_key_element()}={value}" for value in parsed.sweep_string_iterator()]
 
 
 class RunFailed(Exception):

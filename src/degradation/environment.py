@@ -145,7 +145,12 @@ def _git(*arguments: str) -> str | None:
     folder = Path(__file__).parent
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=10
+            ["git", "--no-optional-locks", *arguments],  # which would write to its index
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=10,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

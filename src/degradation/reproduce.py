@@ -15,7 +15,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from rich.console import Console
 
 from degradation import cli, config, environment, estimate, train
-from degradation.analysis import claims, live, report
+from degradation.analysis import claims, live
 from degradation.config import Config, ConfigError, HardwareConfig
 from degradation.data.images import DownloadError, load_images
 
@@ -33,6 +33,8 @@ def reproduce(experiment: str, preset: str, seeds: str, data_root: str) -> int:
     preset: empty to choose by timing. seeds: empty for the experiment's. data_root: empty for the
     cache folder. Raises what `cli.one_line` can put into a line.
     """
+    from degradation.analysis import report  # here: whoever asks for a plan draws no figures
+
     overrides = seed_axis(seeds)
     plans = made_plans(experiment, preset, overrides)  # first: a name may be misspelt
     if any(unfinished(plan) for plan in plans.values()):

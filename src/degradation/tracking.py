@@ -62,6 +62,11 @@ def resolve_mode(mode: str) -> _Wandb | Literal["off"]:
     )
 
 
+def has_key() -> bool:
+    """Whether a key is at hand, found as `resolve_mode` does."""
+    return _has_key(_user_settings())
+
+
 class Mirror:
     """W&B's copy of one run. Without a `run`, or once W&B has failed, it does nothing."""
 

@@ -6,6 +6,7 @@ unpickling the batches costs a start several seconds; its SHA-256 is as fixed as
 
 import contextlib
 import hashlib
+import math
 import os
 import tempfile
 import warnings
@@ -51,6 +52,10 @@ DECODED = "cifar10-decoded.bin"
 """Training images, training labels, test images, test labels, as uint8 one after the other."""
 DECODED_SHA256 = "32e5966899bde482c0ef7d076bf69809b4b1488c806f657a814cfca4646ec493"
 SHAPES = ((50_000, 3, 32, 32), (50_000,), (10_000, 3, 32, 32), (10_000,))
+DOWNLOAD_BYTES = sum(one.size for one in BATCH_SUMS.values()) + sum(map(math.prod, SHAPES))
+"""What a download leaves in the cache folder; while it runs, its archive takes less than the
+decoded set does afterwards.
+"""
 
 WAYS_OUT = f"""ways out:
   1. Run the same command again later: the download goes on from what has arrived.
@@ -72,6 +77,19 @@ def load(root: str | None) -> Arrays:
         return arrays
     with locked(cache / "cifar10.lock"):
         return _read_decoded(cache) or _decode_and_keep(_cached_batches(cache), cache)
+
+
+def find(root: str | None) -> Path:
+    """What `load` would take, as it is verified there; nothing is written. Raises DataError, also
+    where `load` would download.
+    """
+    if root is not None:
+        return _verified_source(Path(root).expanduser().absolute())
+    cache = cache_folder()
+    if _read_decoded(cache):
+        return cache / DECODED
+    _verify_batches(cache / BATCHES)
+    return cache / BATCHES
 
 
 def _verified_source(root: Path) -> Path:

@@ -2,6 +2,8 @@
 
 import functools
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +12,17 @@ from degradation.data import cifar10, mnist, shapes, uniform
 from degradation.data.archives import DataError
 from degradation.data.download import DownloadError
 
-__all__ = ["DataError", "DownloadError", "ImageSet", "load_images"]
+__all__ = [
+    "DataError",
+    "DownloadError",
+    "ImageSet",
+    "download_bytes",
+    "find_images",
+    "load_images",
+]
+
+KEPT: dict[str, ModuleType] = {"cifar10": cifar10, "mnist": mnist}
+"""Sets that are files, in the user's folder or the cache; the others are made."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +48,19 @@ def load_images(name: str, root: str | None) -> ImageSet:
     `root` is the user's folder for `cifar10` and `mnist`, None for the cache folder; the others
     need neither. Raises DataError; its subclass DownloadError where a set is out of reach.
     """
-    if name in ("cifar10", "mnist"):
-        return ImageSet(name, *(cifar10 if name == "cifar10" else mnist).load(root))
+    if name in KEPT:
+        return ImageSet(name, *KEPT[name].load(root))
     assert name in ("shapes", "uniform"), name
     return ImageSet(name, *(shapes if name == "shapes" else uniform).make())
+
+
+def find_images(name: str, root: str | None) -> Path | None:
+    """Where `load_images` would take the set from, verified, without a download and without writing
+    anything; None for a set that is made, not kept. Raises DataError.
+    """
+    return KEPT[name].find(root) if name in KEPT else None
+
+
+def download_bytes(name: str) -> int:
+    """Room in the cache folder for a set that is not there."""
+    return KEPT[name].DOWNLOAD_BYTES if name in KEPT else 0

@@ -44,6 +44,8 @@ ARCHIVE_SUMS = {
         4_542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"
     ),
 }
+DOWNLOAD_BYTES = sum(one.size for one in (*SUMS.values(), *ARCHIVE_SUMS.values()))
+"""Room that a download takes in the cache folder, at most."""
 WAYS_OUT = f"""ways out:
   1. Run the same command again later: the download goes on from what has arrived.
   2. Fetch the four files by hand, unpack them into a folder {RAW}/
@@ -59,6 +61,16 @@ def load(root: str | None) -> Arrays:
     images = {name: _idx(folder / name) for name in SUMS}
     train_x, train_y, test_x, test_y = images.values()
     return train_x[:, None], train_y.astype(np.int64), test_x[:, None], test_y.astype(np.int64)
+
+
+def find(root: str | None) -> Path:
+    """What `load` would take, as it is verified there; nothing is written. Raises DataError, also
+    where `load` would download.
+    """
+    if root is not None:
+        return _users_folder(root)
+    _verify(cache_folder() / RAW)
+    return cache_folder() / RAW
 
 
 def _users_folder(root: str) -> Path:
