@@ -222,3 +222,19 @@ def make_reference(folder: Path) -> Path:
     with contextlib.chdir(folder):
         assert call(*RUN) == 0
     return folder
+
+
+def inject_all(folder: Path) -> dict[str, str]:
+    """By its name what became of each: `survived`, `not here: ...` or `lost: ...`."""
+    found = {}
+    with contextlib.redirect_stdout(io.StringIO()):
+        reference = make_reference(folder / "reference")
+        for fault in FAULTS:
+            try:
+                fault(folder / fault.__name__, reference)
+                found[fault.__name__] = "survived"
+            except NotHere as why:
+                found[fault.__name__] = f"not here: {why}"
+            except AssertionError as wrong:
+                found[fault.__name__] = f"lost: {wrong}"
+    return found
