@@ -274,10 +274,20 @@ def unchecked(composed: DictConfig | Mapping[str, Any]) -> Config:
     """A config that need not be one of a run, such as a study's baseline at another net's depth."""
     if isinstance(composed, DictConfig):  # which `+key=value` may have opened to unknown keys
         composed = cast(dict[str, Any], OmegaConf.to_container(composed))
+    else:
+        _refuse_references(composed)
     merged = OmegaConf.merge(OmegaConf.structured(Config), composed)
     cfg = OmegaConf.to_object(merged)
     assert isinstance(cfg, Config)
     return cfg
+
+
+def _refuse_references(recorded: Mapping[str, Any]) -> None:
+    """A record holds values; `${...}` in one would be looked up here, in another place's settings."""
+    for key, value in identity.flatten(recorded).items():
+        values = value if isinstance(value, list) else [value]
+        has_one = any(isinstance(value, str) and "${" in value for value in values)
+        _require(not has_one, key, value, "a value, no reference")
 
 
 def to_dict(cfg: Config) -> dict[str, Any]:
@@ -367,6 +377,12 @@ def check(cfg: Config) -> None:
 def _check_relations(cfg: Config) -> None:
     batch, milestones = cfg.trainer.batch_size, cfg.schedule.milestones
     _check_net(cfg.model, cfg.data)
+    for key, found, kind in (  # OmegaConf lets mappings into its lists
+        ("schedule.milestones", milestones, int),
+        ("trainer.probes", cfg.trainer.probes, str),
+    ):
+        fits = all(isinstance(entry, kind) for entry in found)
+        _require(fits, key, found, f"a list of {kind.__name__}")
     again, net = cfg.hardware.checkpoint_activations, cfg.model.net
     accepted = f"false for model.net={net}"
     _require(net == "resnet" or not again, "hardware.checkpoint_activations", again, accepted)

@@ -12,7 +12,17 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from degradation import checkpoint, cli, config, environment, identity, probes, records, tracking
+from degradation import (
+    checkpoint,
+    cli,
+    config,
+    environment,
+    identity,
+    named_code,
+    probes,
+    records,
+    tracking,
+)
 from degradation.config import Config, ConfigError, DataConfig, image_shape
 from degradation.data.batches import Data, clean, prepare
 from degradation.data.images import load_images
@@ -92,7 +102,7 @@ def _locked(cfg: Config, run_dir: Path, overrides: list[str], load: Loader) -> T
     recorded = config.to_dict(cfg)
     recorded["data"]["root"] = None  # a folder of this machine
     writer = records.Writer(run_dir, recorded, described, resume_at=state.iteration)
-    state.wall_s = writer.rows[-1]["wall_s"] if writer.rows else state.wall_s
+    state.wall_s = writer.rows[-1].get("wall_s", 0.0) if writer.rows else state.wall_s
     try:
         mirror = tracking.mirror(
             cfg,
@@ -218,7 +228,13 @@ def _job(composed: DictConfig) -> None:
 
 def main() -> None:
     """`degradation`: a wrong key, value, file or folder ends in one line and exit status 2."""
-    sys.exit(cli.guard(_hydra_main))
+    sys.exit(cli.guard(_checked_main))
+
+
+def _checked_main() -> int | None:
+    named_code.refuse(cli.conf_dir())
+    status: int | None = _hydra_main()
+    return status
 
 
 if __name__ == "__main__":

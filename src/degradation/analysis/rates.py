@@ -5,9 +5,11 @@ the least mean error over seeds on the images held out, of equal ones the lower 
 from collections import defaultdict
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import yaml
 
+from degradation import plain
 from degradation.analysis.curves import RunCurves, Study, StudyError
 from degradation.analysis.estimands import KINDS, Metric
 from degradation.records import write_atomically
@@ -68,8 +70,20 @@ def at_the_edge(study: Study, chosen: dict[str, float]) -> list[str]:
 
 
 def write(path: Path, preset: str, chosen: dict[str, float]) -> None:
-    """Puts a preset's rates into the table `path`; the comments at its head stay."""
+    """Puts a preset's rates into the table `path`; the comments at its head stay. StudyError where
+    it is damaged.
+    """
     text = path.read_text(encoding="utf-8")
     head = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
-    tables = {**(yaml.safe_load(text) or {}), preset: chosen}
+    tables = {**_tables(path), preset: chosen}
     write_atomically(path, (head + yaml.safe_dump(tables, sort_keys=False)).encode())
+
+
+def _tables(path: Path) -> dict[str, Any]:
+    try:
+        tables = plain.yaml_of(path) or {}
+    except plain.PlainError as error:
+        raise StudyError(f"{path}: not YAML of plain values: {error}") from None
+    if not isinstance(tables, dict):
+        raise StudyError(f"{path}: not a YAML mapping")
+    return tables

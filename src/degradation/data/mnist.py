@@ -7,7 +7,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from degradation.data.archives import Arrays, DataError, Sum, cache_folder, locked, verify
+from degradation.data.archives import (
+    Arrays,
+    DataError,
+    Sum,
+    cache_folder,
+    locked,
+    users_folder,
+    verify,
+)
 from degradation.data.download import DownloadError, download
 
 MIRRORS = (
@@ -62,7 +70,7 @@ def load(root: str | None) -> Arrays:
 
 
 def _users_folder(root: str) -> Path:
-    folder = Path(root).expanduser().absolute()
+    folder = users_folder(root)
     if not folder.is_dir():
         found = "not a folder" if folder.exists() else "no such folder"
         raise DataError(f"data.root={root}: {found}; expected one that holds {RAW}/")
