@@ -283,7 +283,7 @@ def unchecked(composed: DictConfig | Mapping[str, Any]) -> Config:
 
 
 def _refuse_references(recorded: Mapping[str, Any]) -> None:
-    """A record holds values; `${...}` in one would be looked up here, in another place's settings."""
+    """A record holds values; `${...}` in one would be looked up here, among another's settings."""
     for key, value in identity.flatten(recorded).items():
         values = value if isinstance(value, list) else [value]
         has_one = any(isinstance(value, str) and "${" in value for value in values)

@@ -1,4 +1,4 @@
-"""The files of `conf/` hold values, no names of code: Hydra would call whatever a `_target_` names."""
+"""The files of `conf/` hold values and name no code: Hydra would call what a `_target_` names."""
 
 import re
 from collections.abc import Iterator

@@ -10,7 +10,7 @@ import resource
 import shutil
 import signal
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +19,8 @@ from types import FrameType
 from tests.torture.mutations import spoil
 from tests.torture.readers import READERS, Reader
 
-MOST_S, MOST_BYTES = 20, 2 << 30
+Read = Callable[[Path], object]
+MOST_S, MOST_BYTES = 20.0, 2 << 30
 """Of one input; the memory on top of what the process has already."""
 
 
@@ -38,13 +39,13 @@ class Count:
     crashes: int = 0
 
 
-def fuzz(cases: int, seed: int, saved: Path) -> list[Count]:
+def fuzz(cases: int, seed: int, saved: Path, readers: Sequence[Reader] = READERS) -> list[Count]:
     """`cases` spoilt inputs for each reader (fewer for the slow ones), the same for the same seed.
 
     Each input that crashes its reader is kept below `saved`, as `<reader>-<case>/`, with the
     traceback beside it.
     """
-    return [_fuzz_one(reader, max(1, cases // reader.cost), seed, saved) for reader in READERS]
+    return [_fuzz_one(reader, max(1, cases // reader.cost), seed, saved) for reader in readers]
 
 
 def as_json(counts: Sequence[Count]) -> list[dict[str, object]]:
@@ -58,7 +59,7 @@ def _fuzz_one(reader: Reader, cases: int, seed: int, saved: Path) -> Count:
     folder = saved / f".{reader.name}"
     for case in range(cases):
         draw = random.Random(f"{seed}-{reader.name}-{case}")
-        _lay_out(reader, folder)
+        lay_out(reader, folder)
         path = folder / draw.choice(reader.spoilt)
         path.write_bytes(spoil(path.read_bytes(), path.name, draw))
         outcome = outcome_of(reader, folder, path)
@@ -75,7 +76,7 @@ def _fuzz_one(reader: Reader, cases: int, seed: int, saved: Path) -> Count:
     return count
 
 
-def _lay_out(reader: Reader, folder: Path) -> None:
+def lay_out(reader: Reader, folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     for name, content in reader.files().items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -22,21 +22,49 @@ MERGES = "\n".join(
     ]
 )
 TOKENS = (
-    *("NaN", "-Infinity", "1e999", "-1", "0", "1.5", "9" * 30, "9" * 5000, "0x" + "f" * 400, "1e5"),
-    *("null", "true", "no", "~", '""', "''", "[]", "{}", "[[]]", "2001-02-31", "1:30:00", "=", "<<"),
-    *("\0", "\x1b[31m", "\u202e", "\ufeff", "\u2028", "é", "𝟙", "\\ud800", "\\u0000", "%00", "\t", "\r"),
-    *("../../../etc/passwd", "/dev/zero", "~nobody_at_all/x", "a" * 300, "a/" * 50, ".", " ", ","),
-    *("${oc.env:HOME}", "${seed}", "${table:../x,a}", "???", "_target_", "_target_: os.system", "$(id)"),
-    *("!!python/object/apply:os.system [id]", "!!binary aGk=", "!!set {a}", "&x [*x]", "*x", "!a b"),
-    *("[" * 3000, '{"a":' * 3000, "(" * 3000, "- " * 500, "plain", "residual", "test/error_pct(plain,18)"),
-    *(LAUGHS, MERGES, "---", "...", "#", "|", "@", "`", '"', "'", "{", "}", "[", "]", "(", ")", "**", ":"),
-)  # fmt: skip
+    *("NaN", "-Infinity", "1e999", "-1", "0", "1.5", "9" * 30, "9" * 5000, "0x" + "f" * 400),
+    *("1e5", "null", "true", "no", "~", '""', "''", "[]", "{}", "[[]]", "2001-02-31", "1:30:00"),
+    *(
+        "\0",
+        "\x1b[31m",
+        "\u202e",
+        "\ufeff",
+        "\u2028",
+        "é",
+        "\N{MATHEMATICAL DOUBLE-STRUCK DIGIT ONE}",
+    ),
+    *(
+        "\\ud800",
+        "\\u0000",
+        "%00",
+        "\t",
+        "\r",
+        "../../../etc/passwd",
+        "/dev/zero",
+        "a" * 300,
+        "a/" * 50,
+    ),
+    *("~nobody_at_all/x", ".", " ", ",", "=", "<<", "${oc.env:HOME}", "${seed}", "${table:../x,a}"),
+    *("???", "_target_", "_target_: os.system", "$(id)", "!!python/object/apply:os.system [id]"),
+    *(
+        "!!binary aGk=",
+        "!!set {a}",
+        "&x [*x]",
+        "*x",
+        "!a b",
+        "[" * 3000,
+        '{"a":' * 3000,
+        "(" * 3000,
+    ),
+    *("- " * 500, "plain", "residual", "test/error_pct(plain,18)", LAUGHS, MERGES, "---", "..."),
+    *("#", "|", "@", "`", '"', "'", "{", "}", "[", "]", "(", ")", "**", ":"),
+)
 ODD: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1, 2, 1.5, 2**53 + 1, 2**63, 10**400, -0.0, 1e308, 1e-320),
-    *(float("nan"), float("inf"), "", " ", "a", "9", "nan", "\0", "\ud800", "\x1b[2J", "../..", "a\nb"),
-    *("${oc.env:HOME}", "finished", "diverged", [], {}, [[]], [1], [None], ["a", 1], {"a": 1}, {"": {}}),
-    *("x" * 5000, [0] * 2000, {"_target_": "os.system", "command": "id"}),
-)  # fmt: skip
+    *(float("nan"), float("inf"), "", " ", "a", "9", "nan", "\0", "\ud800", "\x1b[2J", "../.."),
+    *("a\nb", "${oc.env:HOME}", "finished", "diverged", [], {}, [[]], [1], [None], ["a", 1]),
+    *({"a": 1}, {"": {}}, "x" * 5000, [0] * 2000, {"_target_": "os.system", "command": "id"}),
+)
 
 
 def spoil(content: bytes, name: str, draw: random.Random) -> bytes:

@@ -151,7 +151,7 @@ def read_verdict(folder: Path) -> None:
 
 
 def read_table(folder: Path) -> None:
-    with mock.patch.object(cli, "conf_dir", lambda: folder):
+    with mock.patch.object(cli, "conf_dir", return_value=folder):
         cli.from_table("chosen_lr", "quick", "plain-56")
 
 
@@ -250,7 +250,7 @@ def compose(folder: Path) -> None:
 
 def plan_study(folder: Path) -> None:
     """EXPERIMENT, PRESET and SEEDS, as `make reproduce` and `make evidence` take them."""
-    experiment, preset, seeds = (line_of(folder).split("\n") + ["", ""])[:3]
+    experiment, preset, seeds = [*line_of(folder).split("\n"), "", ""][:3]
     reproduce.made_plans(experiment, preset or "quick", reproduce.seed_axis(seeds))
 
 
@@ -258,14 +258,16 @@ def read_root(folder: Path) -> None:
     """DATA_ROOT, through Hydra's grammar and back."""
     root = line_of(folder)[:255]  # Hydra's parser takes seconds for thousands of letters
     if root.isprintable():
-        (parsed,) = OverridesParser.create().parse_overrides([f"data.root={reproduce.quoted(root)}"])
+        (parsed,) = OverridesParser.create().parse_overrides(
+            [f"data.root={reproduce.quoted(root)}"]
+        )
         assert str(parsed.value()) == root or parsed.value() is None
     cifar10._verified_source(archives.users_folder(root))
 
 
 def read_runs(folder: Path) -> None:
-    """RUNS and EXPERIMENT of `make check-claims`."""
-    runs, experiment = (line_of(folder).split("\n") + [""])[:2]
+    """RUNS and EXPERIMENT of `make check-claims`, as that script takes them."""
+    runs, experiment = [*line_of(folder).split("\n"), ""][:2]
     claims.load(claims.claims_path(experiment))
     sources.read(ROOT / runs)
 
@@ -347,6 +349,7 @@ READERS = (
     Reader(
         "runs", lines("results/depth_sweep/quick", "depth_sweep"), ("input.txt",), read_runs,
         (*JUDGED, OSError), names_file=False,
+        line=lambda error: " ".join(str(error).split()),
     ),
     Reader("settings", settings, ("settings", "netrc"), read_settings, ()),
 )  # fmt: skip
