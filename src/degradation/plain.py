@@ -17,7 +17,7 @@ MOST_BYTES = 1 << 18
 """Of a YAML file: its parser takes seconds for more, and the largest of ours has a tenth of it."""
 MOST_GROWTH = 4
 """Times its size, that a YAML file may come to where its aliases are written out."""
-MOST_LEVELS = 20
+MOST_LEVELS, MOST_DIGITS = 20, 100
 _NO_TEXT = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -26,6 +26,16 @@ class PlainError(ValueError):
 
 
 class _Loader(yaml.SafeLoader):
+    level = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self.level += 1
+        if self.level > MOST_LEVELS + 1:
+            raise PlainError(f"more than {MOST_LEVELS} levels")
+        node = super().compose_node(parent, index)
+        self.level -= 1
+        return node
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         if any(key.tag.endswith(":merge") for key in keys):  # each can double what there is
@@ -34,6 +44,17 @@ class _Loader(yaml.SafeLoader):
         if len(set(names)) < len(names):
             raise PlainError(f"the key {max(names, key=names.count)!r} twice")
         return super().construct_mapping(node, deep)
+
+
+def _number(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> float:
+    if len(node.value) > MOST_DIGITS:  # in base 60 (1:30:00) they would take seconds
+        raise PlainError(f"{node.value[:60]!r} is neither text nor a number")
+    is_whole = node.tag.endswith(":int")
+    return loader.construct_yaml_int(node) if is_whole else loader.construct_yaml_float(node)
+
+
+for _tag in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _number)
 
 
 def yaml_of(path: Path) -> Any:

@@ -132,6 +132,10 @@ def read_claims(folder: Path) -> None:
         tables.verdict_text(verdicts, 1 - 2 * claimed.level)
 
 
+def read_estimand(folder: Path) -> None:
+    estimands.parse((folder / "input.txt").read_text(errors="replace"))
+
+
 def read_csv(folder: Path) -> None:
     study = sources.read(folder / "curves.csv")
     tables.verdict_text(judge.judge(depth_sweep(), "quick", study), 0.95)
@@ -306,7 +310,7 @@ READERS = (
     ),
     Reader(
         "estimand", lines("0.5*(test/error_pct(plain,18,lr0.1) - first[probe/a/b](plain,110))/2"),
-        ("input.txt",), lambda folder: estimands.parse((folder / "input.txt").read_text(errors="replace")),
+        ("input.txt",), read_estimand,
         (estimands.EstimandError,), names_file=False,
     ),
     Reader("curves", csv_file, ("curves.csv",), read_csv, JUDGED),
