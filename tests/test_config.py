@@ -429,6 +429,8 @@ def test_what_only_a_resnet_has_is_refused_for_other_nets(override: str) -> None
             "${oc.env:HOME}",
             r"tracking.project: '\${oc.env:HOME}'; accepted: a v",
         ),
+        ("tracking.project", "a\udcff", r"tracking.project: 'a\\udcff'; accepted: text"),
+        ("tracking.entity", "\x1b[2J", r"tracking.entity: '\\x1b\[2J'; accepted: text"),
         ("trainer.probes", ["${seed}"], "trainer.probes: .*accepted: a value, no reference"),
     ],
 )

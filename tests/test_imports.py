@@ -28,7 +28,7 @@ ONLY = {
     "records": {"plain"},
     "identity": set(),
     "plain": set(),
-    "config": {"identity"},
+    "config": {"identity", "plain"},
     "cli": {"config", "identity", "plain"},
 }
 """Parts that may import even less."""

@@ -75,7 +75,8 @@ def test_json_does_not_take(text: str) -> None:
     [
         "!!python/object/apply:os.mkdir [sprung]", "!!python/name:os.system", "!!set {a}",
         "2001-02-31", "!!binary aGk=", "!!bool x", "!!int ''", "!!timestamp x", ".nan",
-        "a: &a [*a]", "&a {b: *a}", MERGES, LAUGHS, "? [1]\n: 2", "<<: {a: 1}", "1" + ":5" * 90000, "a\n" * 200_000,
+        "a: &a [*a]", "&a {b: *a}", MERGES, LAUGHS, "? [1]\n: 2", "<<: {a: 1}",
+        "1" + ":5" * 90000, "a\n" * 200_000,
     ],
     ids=lambda text: text[:20],
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """What a run lets out and what it may do: no keys, no network, no code that a config names."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -189,3 +190,32 @@ def test_the_command_looks_at_conf_before_hydra_does(conf: Path, tmp_path: Path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {conf}/experiment/mine.yaml: 'hydra.callbacks.mine")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["conf", "src"]
+
+
+NOWHERE = {
+    *("eval", "exec", "compile", "__import__", "pickle.load", "pickle.loads", "np.load"),
+    *("os.system", "tar.extract", "tar.extractall", "OmegaConf.load"),
+    *("yaml.unsafe_load", "yaml.full_load", "yaml.safe_load"),
+}
+GUARDED = {
+    "yaml.load": {"src/degradation/plain.py"},
+    "torch.load": {"src/degradation/checkpoint.py"},
+    "datasets.CIFAR10": {"src/degradation/benchmark/usual.py"},
+    "CIFAR10": {"src/degradation/data/cifar10.py"},
+}
+"""What unpickles or builds whatever it is given, and the files that see to it first."""
+
+
+def test_what_could_run_code_stands_where_it_is_guarded() -> None:
+    root = conf_dir().parent
+    found: dict[str, set[str]] = {}
+    for path in [*root.glob("src/**/*.py"), *root.glob("scripts/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            name, keywords = ast.unparse(node.func), {k.arg: k.value for k in node.keywords}
+            if name in NOWHERE | GUARDED.keys():
+                found.setdefault(name, set()).add(str(path.relative_to(root)))
+            assert not keywords.keys() & {"shell", "allow_pickle"}, path
+            assert name != "torch.load" or ast.unparse(keywords["weights_only"]) == "True", path
+    assert found == GUARDED

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from degradation import identity
+from degradation import identity, plain
 
 KINDS = ("plain", "residual")
 NETS = ("resnet", "mlp", "stack", "autoencoder")
@@ -364,6 +364,9 @@ def check(cfg: Config) -> None:
         **dict.fromkeys(("optim.momentum", "optim.weight_decay"), 0),
     }
     flat = identity.flatten(to_dict(cfg))
+    for key, value in flat.items():
+        fits = not isinstance(value, str) or plain.is_text(value)
+        _require(fits, key, value, "text without control characters")
     for key, accepted in choices.items():
         _require(flat[key] in accepted, key, flat[key], ", ".join(map(str, accepted)))
     for key, least in at_least.items():

@@ -89,6 +89,11 @@ def is_number(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
 
+def is_text(value: str) -> bool:
+    """Whether it can be written, and a terminal would not obey it."""
+    return not _NO_TEXT.search(value)
+
+
 def _refuse(constant: str) -> None:
     raise PlainError(f"{constant} is no number of JSON's")
 
@@ -116,7 +121,7 @@ def _checked(whole: Any, most: int) -> Any:
         elif isinstance(value, list):
             waiting += [(entry, level + 1) for entry in value]
         elif isinstance(value, str):
-            if _NO_TEXT.search(value):
+            if not is_text(value):
                 raise PlainError(f"{value[:60]!r} has characters that are no text")
         elif not (value is None or isinstance(value, bool) or is_number(value)):
             raise PlainError(f"{str(value)[:60]!r} is neither text nor a number")

@@ -185,6 +185,9 @@ def test_csv(tmp_path: Path) -> None:
     [
         ("kind,depth\nplain,18\n", "columns kind, depth; accepted: kind, depth, seed, iteration"),
         (HEAD, "no line below the heading"),
+        (HEAD + "plain,18,0," + "9" * 30 + ",2,3\n", "line 2: beyond 64 bits; accepted: whole"),
+        (HEAD + "plain,18,0," + "9" * 5000 + ",2,3\n", "line 2: .*; accepted: whole"),
+        (HEAD + "plain,18,0,1,2," + "3" * 200_000 + "\n", "not CSV: field larger than"),
         (HEAD + "plain,x,0,1,2,3\n", "line 2: .*'x'"),
         (HEAD + "plian,18,0,1,2,3\n", "line 2: kind 'plian'; accepted: plain, residual"),
         (HEAD + "plain,18,0,1,200,3\n", "line 2: errors .*percent"),

@@ -26,7 +26,10 @@ def by_rate(study: Study) -> dict[tuple[str, int], Rates]:
     arms: defaultdict[tuple[str, int], Rates] = defaultdict(dict)
     for run in study.runs:
         if run.has_ended and run.config.get("data", {}).get("split") == "val":
-            arms[run.kind, run.depth].setdefault(run.config["optim"]["lr"], []).append(run)
+            rate = run.config.get("optim", {}).get("lr")
+            if rate is None:
+                raise StudyError(f"{study.source}: {run.name}/config.yaml: key optim.lr is missing")
+            arms[run.kind, run.depth].setdefault(rate, []).append(run)
     order = sorted(arms, key=lambda arm: (KINDS.index(arm[0]), arm[1]))
     return {arm: dict(sorted(arms[arm].items())) for arm in order}
 

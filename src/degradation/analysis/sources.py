@@ -10,7 +10,7 @@ import csv
 import difflib
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +179,21 @@ def read_csv(path: Path) -> Study:
     """Anyone's curves: data set and preset are the caller's word. All runs must be of one length,
     diverged ones aside.
     """
+    try:
+        points = _points(path)
+    except csv.Error as error:
+        raise StudyError(f"{path}: not CSV: {error}") from None
+    if not points:
+        raise StudyError(f"{path}: no line below the heading")
+    found = [e for rows in points.values() for row in rows.values() for e in row.values()]
+    if max((e for e in found if math.isfinite(e)), default=100.0) <= 1:
+        raise StudyError(f"{path}: no error above 1; accepted: percent, 0 to 100, not fractions")
+    length = max(iteration for rows in points.values() for iteration in rows)
+    return Study(path, [_from_csv(path, run, rows, length) for run, rows in sorted(points.items())])
+
+
+def _points(path: Path) -> Mapping[tuple[str, int, int], dict[int, dict[str, float]]]:
+    """Errors by run, then by iteration."""
     points: defaultdict[tuple[str, int, int], dict[int, dict[str, float]]] = defaultdict(dict)
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         reader = csv.DictReader(file)
@@ -197,13 +212,7 @@ def read_csv(path: Path) -> Study:
                     f"{run[0]}-{run[1]} seed {run[2]} for the second time"
                 )
             points[run][iteration] = errors
-    if not points:
-        raise StudyError(f"{path}: no line below the heading")
-    found = [e for rows in points.values() for row in rows.values() for e in row.values()]
-    if max((e for e in found if math.isfinite(e)), default=100.0) <= 1:
-        raise StudyError(f"{path}: no error above 1; accepted: percent, 0 to 100, not fractions")
-    length = max(iteration for rows in points.values() for iteration in rows)
-    return Study(path, [_from_csv(path, run, rows, length) for run, rows in sorted(points.items())])
+    return points
 
 
 def _refuse_misspelt(path: Path, columns: Sequence[str]) -> None:
@@ -221,7 +230,8 @@ def _csv_row(row: dict[str, str], where: str) -> tuple[tuple[str, int, int], int
             for column, key in CSV_COLUMNS.items()
             if (row.get(column) or "").strip()
         }
-    except (ValueError, TypeError) as error:
+        assert all(map(is_number, (depth, seed, iteration))), "beyond 64 bits"
+    except (ValueError, TypeError, AssertionError) as error:
         raise StudyError(
             f"{where}: {error}; accepted: whole numbers for depth, seed, iteration, and numbers"
         ) from None
