@@ -66,7 +66,6 @@ def test_two_samples() -> None:
         ("1e308*1e308*test/error_pct(plain,56)", "1e308"),
         (f"test/error_pct(plain,{'2' * 400})", "2222"),
         ("(" * 400 + "test/error_pct(plain,56)" + ")" * 400, "((("),
-        ("-" * 900 + "test/error_pct(plain,56)", "---"),
         ("test/error_pct(plain,56)" + "+test/error_pct(plain,18)" * 40, "..."),
     ],
 )
