@@ -74,7 +74,10 @@ def test_mixed_runs_are_refused(
     [
         ({"schedule": {"iterations": "many"}}, "schedule.iterations: 'many'; accepted: int"),
         ({"schedule": {"iterations": 9, "milestones": [[1]]}}, "schedule.milestones: "),
-        ({"trainer": {"precision": "fp32", "curve_train_images": [1]}}, r"trainer\.curve_train_images: "),
+        (
+            {"trainer": {"precision": "fp32", "curve_train_images": [1]}},
+            r"trainer\.curve_train_images: ",
+        ),
         ({"optim": [1]}, r"optim: \[1\]; accepted: a mapping"),
         ({"optim": {"lr": "0.1"}}, "optim.lr: '0.1'; accepted: int or float"),
         ({"experiment": 3}, "experiment: 3; accepted: str"),
