@@ -41,7 +41,7 @@ def main() -> int:
         preset = arguments.preset or study.preset or "paper"
         verdicts = judge(claims, preset, study)
     except (StudyError, ClaimsError, RecordError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
         return 2
     taken = "" if study.data else " (a CSV does not say: taken to be these)"
     print(f"{claims.path}: preset {preset}, data set {claims.data}{taken}; {study.seeds_text}\n")

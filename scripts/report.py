@@ -30,7 +30,7 @@ def main() -> int:
         is_other = study.resolve() != committed.resolve()
         print(closing_text(study, committed if is_other else None))
     except (StudyError, ClaimsError, RecordError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
         return 2
     return 0
 

@@ -413,3 +413,30 @@ def test_what_only_a_resnet_has_is_refused_for_other_nets(override: str) -> None
     line = rf"model.{key}: .* for model.net=mlp, where it has no meaning"
     with pytest.raises(ConfigError, match=line):
         make_config("model.net=mlp", f"model.{override}")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("schedule.milestones", [{"a": 1}], r"schedule.milestones: \[{'a': 1}\]; accepted: a list"),
+        (
+            "trainer.probes",
+            [["gradients"]],
+            r"trainer.probes: \[\['gradients'\]\]; accepted: a list",
+        ),
+        (
+            "tracking.project",
+            "${oc.env:HOME}",
+            r"tracking.project: '\${oc.env:HOME}'; accepted: a v",
+        ),
+        ("tracking.project", "a\udcff", r"tracking.project: 'a\\udcff'; accepted: text"),
+        ("tracking.entity", "\x1b[2J", r"tracking.entity: '\\x1b\[2J'; accepted: text"),
+        ("trainer.probes", ["${seed}"], "trainer.probes: .*accepted: a value, no reference"),
+    ],
+)
+def test_the_record_of_a_run_holds_values(key: str, value: object, message: str) -> None:
+    recorded = config.to_dict(BASELINE)
+    group, _, leaf = key.partition(".")
+    recorded[group][leaf] = value
+    with pytest.raises(ConfigError, match=message):
+        config.from_dict(recorded)

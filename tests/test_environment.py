@@ -122,3 +122,14 @@ def test_without_tf32_units_the_run_is_one_in_fp32(asked: str, made: str) -> Non
     assert identity.differences(config.to_dict(cfg), config.to_dict(here)) == (
         [f"trainer.precision: {asked} / {made}"] if asked != made else []
     )
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"git_commit": "c0ffee"}', '"git_commit"'])
+def test_damaged_word_of_the_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    (tmp_path / "commit.json").write_text(text)
+    monkeypatch.setattr(environment, "COMMIT", tmp_path / "commit.json")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ConfigError, match=r"commit.json: damaged; `make bundle` writes it anew"):
+        environment.code_state()

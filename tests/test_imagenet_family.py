@@ -10,6 +10,7 @@ from tests.helpers import read_json
 from torch import nn
 
 from degradation import imagenet_family
+from degradation.analysis.claims import ClaimsError
 from degradation.imagenet_family import COUNTS, CountClaim, Counts
 
 ROOT = Path(__file__).parents[1]
@@ -79,3 +80,22 @@ def test_the_command_writes_table_verdict_and_a_line_of_the_index(tmp_path: Path
         f"imagenet_family/quick/REPORT.md) | none | {supported} | {len(answers) - supported} | 0 |"
         in index
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["claims", "claims: [1]", "claims: [{id: a}]", "a: [", "claims: [{id: a, size: 3}]", "- 1"],
+)
+def test_counts_that_cannot_be_read_are_one_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "counts.yaml"
+    path.write_text(text)
+    with pytest.raises(ClaimsError, match=f"{path}: not a list of counts") as error:
+        imagenet_family.read_claims(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_count_that_is_no_number_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "counts.yaml"
+    path.write_text((ROOT / COUNTS).read_text().replace("value: ", "value: about ", 1))
+    with pytest.raises(ClaimsError, match=r"counts.yaml: .*: value: 'about "):
+        imagenet_family.read_claims(path)

@@ -91,7 +91,13 @@ def test_anything_else_is_refused_with_its_line(tmp_path: Path, junk: bytes) -> 
 
 @pytest.mark.parametrize(
     "line",
-    ["nothing", "[]", "3", '{"epoch": 1}', '{"iteration": "1"}', '{"iteration": 1', "", "\0"],
+    [
+        *("nothing", "[]", "3", '{"epoch": 1}', '{"iteration": "1"}', '{"iteration": 1', "", "\0"),
+        *('{"iteration": true}', '{"iteration": 2, "lr": "0.1"}', '{"iteration": 2, "lr": NaN}'),
+        *('{"iteration": 1}', '{"iteration": -1}', '{"iteration": 2, "lr": [1]}', "[" * 5000),
+        *('{"iteration": 2, "iteration": 2}', '{"iteration": ' + "9" * 5000 + "}"),
+    ],
+    ids=lambda line: line[:40],
 )
 def test_damaged_lines(tmp_path: Path, line: str) -> None:
     path = tmp_path / "metrics.jsonl"
@@ -205,7 +211,12 @@ def test_failed_line_names_the_file_and_spares_the_lines_before(tmp_path: Path) 
         ("summary.json", "{", "summary.json: not a JSON object"),
         ("summary.json", "[]", "summary.json: not a JSON object"),
         ("summary.json", '{"schema": 9}', "summary.json: schema 9, this version reads 1"),
+        ("summary.json", '{"schema": 1, "status": "done"}', "status 'done'; accepted: finished"),
+        ("summary.json", '{"schema": 1}', "status None; accepted: finished, diverged"),
         ("environment.json", "", "environment.json: not a JSON object"),
+        ("environment.json", '{"threads": 1e999}', "environment.json: not a JSON object of plain"),
+        ("config.yaml", "a: &a [*a]", "config.yaml: not a YAML mapping of plain values"),
+        ("config.yaml", "a: !!python/name:os.system", "config.yaml: not a YAML mapping of plain"),
     ],
 )
 def test_damaged_parts_are_named(

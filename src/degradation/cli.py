@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -20,7 +21,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from degradation import config, identity, stopping
+from degradation import config, identity, plain, stopping
 from degradation.config import Config, ConfigError
 
 
@@ -35,14 +36,20 @@ def from_table(name: str, *keys: str) -> float:
     study has arm by arm. Raises ConfigError where there is none.
     """
     path = conf_dir() / f"{name}.yaml"
-    entry = OmegaConf.select(OmegaConf.load(path), ".".join(keys))
-    if not isinstance(entry, int | float):
+    try:
+        entry: Any = plain.yaml_of(path)
+    except plain.PlainError as error:
+        raise ConfigError(f"{path}: not YAML of plain values: {error}") from None
+    for key in keys:
+        entry = entry.get(key) if isinstance(entry, dict) else None
+    if not plain.is_number(entry):
         raise ConfigError(f"{path}: nothing for {' '.join(keys)}; its head says how to make it")
-    return entry
+    return float(entry)
 
 
 ConfigStore.instance().store(name="schema", node=Config)
 OmegaConf.register_new_resolver("table", from_table)
+OmegaConf.clear_resolver("oc.env")  # a record would keep what it looks up
 
 
 def baseline(cfg: Config) -> Config:

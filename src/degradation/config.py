@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from degradation import identity
+from degradation import identity, plain
 
 KINDS = ("plain", "residual")
 NETS = ("resnet", "mlp", "stack", "autoencoder")
@@ -274,10 +274,20 @@ def unchecked(composed: DictConfig | Mapping[str, Any]) -> Config:
     """A config that need not be one of a run, such as a study's baseline at another net's depth."""
     if isinstance(composed, DictConfig):  # which `+key=value` may have opened to unknown keys
         composed = cast(dict[str, Any], OmegaConf.to_container(composed))
+    else:
+        _refuse_references(composed)
     merged = OmegaConf.merge(OmegaConf.structured(Config), composed)
     cfg = OmegaConf.to_object(merged)
     assert isinstance(cfg, Config)
     return cfg
+
+
+def _refuse_references(recorded: Mapping[str, Any]) -> None:
+    """A record holds values; `${...}` in one would be looked up here, among another's settings."""
+    for key, value in identity.flatten(recorded).items():
+        values = value if isinstance(value, list) else [value]
+        has_one = any(isinstance(value, str) and "${" in value for value in values)
+        _require(not has_one, key, value, "a value, no reference")
 
 
 def to_dict(cfg: Config) -> dict[str, Any]:
@@ -354,6 +364,9 @@ def check(cfg: Config) -> None:
         **dict.fromkeys(("optim.momentum", "optim.weight_decay"), 0),
     }
     flat = identity.flatten(to_dict(cfg))
+    for key, value in flat.items():
+        fits = not isinstance(value, str) or plain.is_text(value)
+        _require(fits, key, value, "text without control characters")
     for key, accepted in choices.items():
         _require(flat[key] in accepted, key, flat[key], ", ".join(map(str, accepted)))
     for key, least in at_least.items():
@@ -367,6 +380,12 @@ def check(cfg: Config) -> None:
 def _check_relations(cfg: Config) -> None:
     batch, milestones = cfg.trainer.batch_size, cfg.schedule.milestones
     _check_net(cfg.model, cfg.data)
+    for key, found, kind in (  # OmegaConf lets mappings into its lists
+        ("schedule.milestones", milestones, int),
+        ("trainer.probes", cfg.trainer.probes, str),
+    ):
+        fits = all(isinstance(entry, kind) for entry in found)
+        _require(fits, key, found, f"a list of {kind.__name__}")
     again, net = cfg.hardware.checkpoint_activations, cfg.model.net
     accepted = f"false for model.net={net}"
     _require(net == "resnet" or not again, "hardware.checkpoint_activations", again, accepted)

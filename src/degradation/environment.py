@@ -1,6 +1,5 @@
 """The machine a run is made on: seed, device, versions, git state."""
 
-import json
 import os
 import platform
 import shlex
@@ -12,6 +11,7 @@ from typing import Any
 
 import torch
 
+from degradation import plain
 from degradation.config import Config, ConfigError, HardwareConfig, TrainerConfig
 
 PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "wandb")
@@ -111,10 +111,17 @@ def code_state() -> dict[str, Any]:
     """
     commit = _git("rev-parse", "HEAD")
     if commit is None and COMMIT.exists():
-        state: dict[str, Any] = json.loads(COMMIT.read_text())
-        return state
+        return _left_word()
     changes = _git("status", "--porcelain", "--untracked-files=all", "--", *CODE)
     return {"git_commit": commit, "git_dirty": bool(changes)}
+
+
+def _left_word() -> dict[str, Any]:
+    try:
+        state = plain.json_of(COMMIT.read_bytes())
+        return {key: state[key] for key in ("git_commit", "git_dirty")}
+    except (plain.PlainError, KeyError, TypeError):
+        raise ConfigError(f"{COMMIT}: damaged; `make bundle` writes it anew") from None
 
 
 def device_name(device: torch.device) -> str:

@@ -32,7 +32,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """{"model": {"depth": 18}} -> {"model.depth": 18}."""
     flat: dict[str, Any] = {}
     for key, value in tree.items():
-        name = prefix + key
+        name = f"{prefix}{key}"
         flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
     return flat
 
@@ -61,4 +61,5 @@ def differences(
     """The identity keys, those `aside` aside, in which two configs differ: `key: ours / theirs`."""
     a, b = of(ours), of(theirs)
     keys = sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))
-    return [f"{key}: {a.get(key)} / {b.get(key)}" for key in keys if key not in aside]
+    found = [f"{key}: {a.get(key)} / {b.get(key)}" for key in keys if key not in aside]
+    return [" ".join(difference.split()) for difference in found]

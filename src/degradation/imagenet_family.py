@@ -4,18 +4,17 @@ the numbers in `experiments/imagenet_family/counts.yaml`.
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import nn
 
-from degradation import environment
+from degradation import environment, plain
 from degradation.analysis import tables
-from degradation.analysis.claims import EXACT, Claims
+from degradation.analysis.claims import EXACT, Claims, ClaimsError
 from degradation.analysis.curves import Study
 from degradation.analysis.judge import REFUTED, SUPPORTED, Verdict, write_verdict
 from degradation.analysis.report import REPORT, TABLE, VERDICT, write_index
@@ -84,7 +83,17 @@ def count(model: nn.Module, pixels: int) -> Counts:
 
 
 def read_claims(path: Path) -> list[CountClaim]:
-    return [CountClaim(**entry) for entry in yaml.safe_load(path.read_text())["claims"]]
+    """Raises ClaimsError for a file that is no list of such entries."""
+    try:
+        claims = [CountClaim(**entry) for entry in plain.yaml_of(path)["claims"]]
+    except (plain.PlainError, KeyError, TypeError) as error:
+        raise ClaimsError(f"{path}: not a list of counts: {error}") from None
+    for claim in claims:
+        for name, value in asdict(claim).items():
+            is_one = plain.is_number(value)
+            if not (is_one if name in ("value", "within") else isinstance(value, str)):
+                raise ClaimsError(f"{path}: {claim.id}: {name}: {value!r}")
+    return claims
 
 
 def judge(claim: CountClaim, counts: Mapping[str, Counts]) -> Verdict:

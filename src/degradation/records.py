@@ -16,6 +16,9 @@ from typing import Any
 
 import yaml
 
+from degradation import plain
+from degradation.plain import PlainError
+
 SCHEMA = 1
 FINISHED, DIVERGED = "finished", "diverged"
 CONFIG, METRICS, SUMMARY, ENVIRONMENT = (
@@ -166,9 +169,11 @@ def read_rows(path: Path) -> list[Row]:
     rows: list[Row] = []
     for number, line in enumerate(lines, 1):
         try:
-            row = json.loads(line)
+            row = plain.json_of(line)
+            assert all(map(plain.is_number, row.values()))
             assert isinstance(row["iteration"], int)
-        except (ValueError, KeyError, TypeError, AssertionError):
+            assert row["iteration"] > (rows[-1]["iteration"] if rows else -1)
+        except (PlainError, KeyError, AttributeError, AssertionError):
             raise RecordError(
                 f"{path}: line {number} is not a line of a record: {line[:60]!r}"
             ) from None
@@ -182,6 +187,11 @@ def read_summary(run_dir: Path) -> dict[str, Any] | None:
     if summary is not None and summary.get("schema") != SCHEMA:
         raise RecordError(
             f"{run_dir / SUMMARY}: schema {summary.get('schema')!r}, this version reads {SCHEMA}"
+        )
+    if summary is not None and summary.get("status") not in (FINISHED, DIVERGED):
+        found = summary.get("status")
+        raise RecordError(
+            f"{run_dir / SUMMARY}: status {found!r}; accepted: {FINISHED}, {DIVERGED}"
         )
     return summary
 
@@ -200,9 +210,9 @@ def read_config(run_dir: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        config = None
+        config = plain.yaml_of(path)
+    except PlainError as error:
+        raise RecordError(f"{path}: not a YAML mapping of plain values: {error}") from None
     if not isinstance(config, dict):
         raise RecordError(f"{path}: not a YAML mapping")
     return config
@@ -238,9 +248,9 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        content = json.loads(path.read_bytes())
-    except ValueError:
-        content = None
+        content = plain.json_of(path.read_bytes())
+    except PlainError as error:
+        raise RecordError(f"{path}: not a JSON object of plain values: {error}") from None
     if not isinstance(content, dict):
         raise RecordError(f"{path}: not a JSON object")
     return content

@@ -23,6 +23,7 @@ from degradation import (
     environment,
     identity,
     listing,
+    named_code,
     probes,
     records,
     stopping,
@@ -264,7 +265,7 @@ def main() -> None:
     """
     with stopping.obeyed():
         try:
-            status = cli.guard(_hydra_main)
+            status = cli.guard(_checked_main)
         except Exception:
             if not stopping.noted():  # else it is a pool's way to say that it was ended
                 raise
@@ -274,6 +275,12 @@ def main() -> None:
             for line in listing.lines(sys.argv[1:]):
                 print(line)
     sys.exit(stopped.status if stopped else status)
+
+
+def _checked_main() -> int | None:
+    named_code.refuse(cli.conf_dir())
+    status: int | None = _hydra_main()
+    return status
 
 
 if __name__ == "__main__":

@@ -61,6 +61,12 @@ def test_two_samples() -> None:
         ("t_0", "t_0"),
         ("test/error_pct(plain,56) +", "+"),
         ("", "''"),
+        ("9" * 400 + "*test/error_pct(plain,56)", "999*test"),
+        ("1e999*test/error_pct(plain,56)", "1e999"),
+        ("1e308*1e308*test/error_pct(plain,56)", "1e308"),
+        (f"test/error_pct(plain,{'2' * 400})", "2222"),
+        ("(" * 400 + "test/error_pct(plain,56)" + ")" * 400, "((("),
+        ("test/error_pct(plain,56)" + "+test/error_pct(plain,18)" * 40, "..."),
     ],
 )
 def test_everything_else_is_refused_in_one_line(text: str, found: str) -> None:
@@ -71,5 +77,6 @@ def test_everything_else_is_refused_in_one_line(text: str, found: str) -> None:
         "accepted" in str(error.value)
         or "must be" in str(error.value)
         or "is not" in str(error.value)
+        or "is longer" in str(error.value)
     )
     assert "\n" not in str(error.value)

@@ -21,4 +21,6 @@ others = {{name for name in ours if not name.startswith("degradation.analysis")}
 print(sorted(unwanted), sorted(others))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[] ['degradation.identity', 'degradation.records']"
+    assert done.stdout.strip() == (
+        "[] ['degradation.identity', 'degradation.plain', 'degradation.records']"
+    )

@@ -233,3 +233,10 @@ def test_a_record_that_has_not_changed_is_not_read_again(tmp_path: Path) -> None
 )
 def test_duration(seconds: float, text: str) -> None:
     assert live.duration(seconds) == text
+
+
+def test_a_record_of_another_program_may_lack_what_is_shown(tmp_path: Path) -> None:
+    begin(tmp_path, "plain-18-s0", {"iteration": 40}).close()
+    runs = Sweep(tmp_path, PLAN).look()
+    assert "40/400" in shown(runs)
+    assert set(live.seconds_left(runs, 1).values()) == {0.0}

@@ -126,3 +126,18 @@ def test_numbers_of_probes_are_tabulated_by_arm() -> None:
         ["plain-4", "test/loss", "", "0.5 ± 0", "2"],
     ]
     assert not tables.measured_rows(Study(Path("drawn"), []))
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{", "[]", "{}", '{"claims": [1]}', '{"claims": [], "confidence": "0.95"}', "NaN", "[" * 5000],
+)
+def test_a_damaged_verdict_is_one_line(study: Path, tmp_path: Path, content: str) -> None:
+    path = tmp_path / "depth_sweep" / "quick" / "verdict.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    with pytest.raises(StudyError, match=f"{path}: not a ") as one:
+        closing_text(study, path.parent)
+    with pytest.raises(StudyError, match=f"{path}: not a ") as other:
+        write_index(tmp_path)
+    assert "\n" not in f"{one.value}{other.value}"

@@ -1,5 +1,6 @@
 """Reading runs: what is pooled, what is refused, and what a CSV file says."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,54 @@ def test_mixed_runs_are_refused(
         read(tmp_path)
     for word in ("never pooled", *words):
         assert word in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"schedule": {"iterations": "many"}}, "schedule.iterations: 'many'; accepted: int"),
+        ({"schedule": {"iterations": 9, "milestones": [[1]]}}, "schedule.milestones: "),
+        (
+            {"trainer": {"precision": "fp32", "curve_train_images": [1]}},
+            r"trainer\.curve_train_images: ",
+        ),
+        ({"optim": [1]}, r"optim: \[1\]; accepted: a mapping"),
+        ({"optim": {"lr": "0.1"}}, "optim.lr: '0.1'; accepted: int or float"),
+        ({"experiment": 3}, "experiment: 3; accepted: str"),
+    ],
+)
+def test_settings_of_another_type_are_refused(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    write_run(tmp_path, "plain", 18, 0, 56, **changes)
+    with pytest.raises(StudyError, match=f"plain-18-s0/config.yaml: {words}") as error:
+        read(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("summary.json", {"schema": 1, "status": "finished", "last": [1]}, "last: "),
+        ("summary.json", {"schema": 1, "status": "finished", "parameters": "9"}, "parameters: '9'"),
+        ("summary.json", {"schema": 1, "status": "finished", "wall_s": {}}, "wall_s: "),
+        ("environment.json", {"packages": ["torch"]}, "packages: "),
+    ],
+)
+def test_numbers_of_another_type_are_refused(
+    tmp_path: Path, name: str, content: dict[str, Any], words: str
+) -> None:
+    (write_run(tmp_path, "plain", 18, 0, 56) / name).write_text(json.dumps(content))
+    with pytest.raises(StudyError, match=f"plain-18-s0/{name}: {words}"):
+        read(tmp_path)
+
+
+def test_keys_of_several_lines_are_told_in_one(tmp_path: Path) -> None:
+    write_run(tmp_path, "plain", 18, 0, 56)
+    write_run(tmp_path, "plain", 18, 1, 56, schedule={"iterations": 600, "a\nb": "c\nd"})
+    with pytest.raises(StudyError, match=r"schedule\.a b: None / c d") as error:
+        read(tmp_path)
+    assert "\n" not in str(error.value)
 
 
 def test_one_arm_is_one_config(tmp_path: Path) -> None:
@@ -139,6 +188,9 @@ def test_csv(tmp_path: Path) -> None:
     [
         ("kind,depth\nplain,18\n", "columns kind, depth; accepted: kind, depth, seed, iteration"),
         (HEAD, "no line below the heading"),
+        (HEAD + "plain,18,0," + "9" * 30 + ",2,3\n", "line 2: beyond 64 bits; accepted: whole"),
+        (HEAD + "plain,18,0," + "9" * 5000 + ",2,3\n", "line 2: .*; accepted: whole"),
+        (HEAD + "plain,18,0,1,2," + "3" * 200_000 + "\n", "not CSV: field larger than"),
         (HEAD + "plain,x,0,1,2,3\n", "line 2: .*'x'"),
         (HEAD + "plian,18,0,1,2,3\n", "line 2: kind 'plian'; accepted: plain, residual"),
         (HEAD + "plain,18,0,1,200,3\n", "line 2: errors .*percent"),

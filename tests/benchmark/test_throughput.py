@@ -10,6 +10,7 @@ from tests.helpers import noise_data, tiny_config
 
 from degradation.benchmark import throughput, usual
 from degradation.data.archives import DataError
+from degradation.data.cifar10 import BATCHES
 from degradation.nets import build_model
 
 
@@ -21,6 +22,25 @@ def test_the_usual_script_reads_normalised_cifar10(cifar10_root: Path) -> None:
     black, white = -0.4914 / 0.2023, (1 - 0.4914) / 0.2023  # of the first channel
     assert images[:, 0].min().item() == pytest.approx(black, abs=1e-4)
     assert images[:, 0].max().item() == pytest.approx(white, abs=1e-4)
+
+
+def test_the_usual_script_gets_no_batch_that_is_not_the_official_one(
+    cifar10_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even where the decoded set is in the cache, which is read without a look at them."""
+    folder = tmp_path / BATCHES
+    folder.mkdir()
+    for path in (cifar10_root / BATCHES).iterdir():
+        (folder / path.name).symlink_to(path)
+    monkeypatch.setenv("DEGRADATION_CACHE", str(tmp_path))
+    assert throughput.batches_folder(None) == throughput.batches_folder(str(tmp_path)) == tmp_path
+    meta = folder / "batches.meta"
+    content = meta.read_bytes()
+    meta.unlink()
+    meta.write_bytes(content[:-1] + b"!")
+    for root in (None, str(tmp_path)):
+        with pytest.raises(DataError, match=r"batches\.meta: SHA-256"):
+            throughput.batches_folder(root)
 
 
 def test_the_usual_script_learns() -> None:

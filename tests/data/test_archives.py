@@ -1,5 +1,6 @@
 """Verifying and unpacking: a wrong file is named in one line, and nothing is written outside."""
 
+import gzip
 import hashlib
 import io
 import tarfile
@@ -8,7 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from degradation.data.archives import DataError, Sum, cache_folder, locked, unpack, verify
+from degradation.data import archives
+from degradation.data.archives import (
+    DataError,
+    Sum,
+    cache_folder,
+    locked,
+    unpack,
+    users_folder,
+    verify,
+)
 
 PAYLOAD = np.random.Generator(np.random.PCG64(1)).bytes(1_000_000)
 PAYLOAD_SUM = Sum(len(PAYLOAD), hashlib.sha256(PAYLOAD).hexdigest())
@@ -100,13 +110,18 @@ def test_unpack_follows_no_link_out_of_the_archive(tmp_path: Path, kind: bytes) 
     assert not (tmp_path / "set").exists()
 
 
-@pytest.mark.parametrize("damage", ["truncated", "not tar", "member missing", "member altered"])
+DAMAGES = ("truncated", "not tar", "member missing", "member altered", "member huge")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_bad_archive_leaves_what_is_there_alone(tmp_path: Path, damage: str) -> None:
     archive = tar(tmp_path / "archive", GOOD)
     if damage == "truncated":
         archive.write_bytes(archive.read_bytes()[: len(PAYLOAD) // 2])
     elif damage == "not tar":
         archive.write_bytes(PAYLOAD)
+    elif damage == "member huge":  # nine bytes more stand for as many as a disk has
+        tar(archive, member("set/file", PAYLOAD + b"and so on"))
     else:
         tar(archive, member("set/other" if "missing" in damage else "set/file", PAYLOAD[::-1]))
     (tmp_path / "set").mkdir()
@@ -115,7 +130,32 @@ def test_a_bad_archive_leaves_what_is_there_alone(tmp_path: Path, damage: str) -
     with pytest.raises(DataError) as caught:
         unpack(archive, tmp_path / "set", MEMBERS)
     assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"{archive}: ")
     assert tree(tmp_path) == before
+
+
+def test_a_member_of_another_size_is_not_even_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a small archive of zeros could fill the disk before anything is summed."""
+    archive = tar(tmp_path / "archive", member("set/file", bytes(50_000_000)))
+    monkeypatch.setattr(archives, "verify", None)
+    with pytest.raises(DataError, match="set/file: 50,000,000 bytes, expected 1,000,000"):
+        unpack(archive, tmp_path / "set", MEMBERS)
+
+
+def test_a_checksum_of_gzips_own_is_one_line(tmp_path: Path) -> None:
+    """Met where an archive is read to its very end, as one without the empty blocks there is."""
+    archive = tar(tmp_path / "archive", member("set/file", b"abc"))
+    content = gzip.compress(gzip.decompress(archive.read_bytes())[:1024])
+    archive.write_bytes(content[:-8] + bytes(4) + content[-4:])
+    with pytest.raises(DataError, match=f"{archive}: not the expected archive .CRC check failed"):
+        unpack(archive, tmp_path / "set", {"file": Sum(3, hashlib.sha256(b"abc").hexdigest())})
+
+
+def test_a_home_that_nobody_has_is_one_line() -> None:
+    with pytest.raises(DataError, match=r"data.root=~nobody_at_all/data: "):
+        users_folder("~nobody_at_all/data")
 
 
 def test_a_good_archive_replaces_what_is_there(tmp_path: Path) -> None:

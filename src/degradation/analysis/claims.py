@@ -17,8 +17,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
+from degradation import plain
 from degradation.analysis.estimands import ERRORS, LOSSES, PROBE, Estimand, EstimandError, parse
 
 EXPERIMENTS = Path("experiments")
@@ -98,11 +97,11 @@ def claims_path(experiment: str, root: Path = Path()) -> Path:
 def load(path: Path) -> Claims:
     """Raises ClaimsError, in one line, for whatever is missing, misspelt or unknown."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = plain.yaml_of(path)
     except FileNotFoundError:
         raise ClaimsError(f"{path}: no such claims file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ClaimsError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    except plain.PlainError as error:
+        raise ClaimsError(f"{path}: not YAML of plain values: {error}") from None
     file = _mapping(content, str(path), _FILE_KEYS, _OPTIONAL_FILE_KEYS)
     level = _number(file["level"], f"{path}: level")
     if not 0 < level < 0.5:

@@ -14,6 +14,8 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 
+from degradation.plain import is_number
+
 KINDS = ("plain", "residual")
 ERRORS = (
     "eval/train_error_pct",
@@ -24,6 +26,8 @@ ERRORS = (
 )
 LOSSES = ("train/loss", "eval/train_loss", "test/loss")
 COUNTS = ("parameters", "multiply_adds")
+MOST_LETTERS = 1000
+"""Of an estimand; beyond, its numbers and brackets are more than a parser's."""
 PROBE = "probe/"
 """What the probes' entries in a record begin with."""
 SHAPES = (
@@ -99,12 +103,14 @@ def parse(text: str) -> Estimand:
             terms.append(term)
         return f"t_{terms.index(term)}"
 
+    if len(text) > MOST_LETTERS:
+        raise EstimandError(f"{text[:60]!r}... is longer than {MOST_LETTERS} letters")
     try:
         tree = ast.parse(_TERM.sub(place, text).strip(), mode="eval")
-    except SyntaxError:
+        sums = {i: c for i, c in _linear(tree.body, text, len(terms)).items() if c}
+    except (SyntaxError, RecursionError, MemoryError):  # the last two of many brackets or signs
         raise EstimandError(f"{text!r} is not a sum of {SHAPES}") from None
-    sums = {i: c for i, c in _linear(tree.body, text, len(terms)).items() if c}
-    if None in sums or not sums:
+    if None in sums or not sums or not all(map(is_number, sums.values())):
         raise EstimandError(f"{text!r} must be a sum of terms {SHAPES} without a constant")
     arms: defaultdict[str, dict[Metric, float]] = defaultdict(dict)
     for index, coefficient in sums.items():
@@ -118,7 +124,7 @@ def _term(match: re.Match[str]) -> tuple[str, Metric]:
     kind, depth, curve = match["kind"], int(match["depth"]), match["curve"]
     if kind not in KINDS:
         raise EstimandError(f"unknown kind {kind!r} in {match[0]!r}; accepted: {', '.join(KINDS)}")
-    if depth < 2 or depth % 2:
+    if not is_number(depth) or depth < 2 or depth % 2:
         raise EstimandError(f"depth {depth} in {match[0]!r}; accepted: even, 2 or more")
     known = ERRORS if curve else (*ERRORS, *LOSSES, *COUNTS)
     name = curve or match["first"] or match["metric"]
@@ -133,7 +139,7 @@ def _term(match: re.Match[str]) -> tuple[str, Metric]:
 def _linear(node: ast.expr, text: str, terms: int) -> dict[int | None, float]:
     """Coefficients by the index of the term; None is the constant."""
     match node:
-        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
+        case ast.Constant(value=int() | float() as value) if is_number(value):
             return {None: float(value)}
         case ast.Name(id=name) if (
             name.startswith("t_") and name[2:].isdigit() and int(name[2:]) < terms

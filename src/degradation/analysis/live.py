@@ -57,7 +57,7 @@ class Progress:
 
     @property
     def wall_s(self) -> float:
-        return self.rows[-1]["wall_s"] if self.rows else 0.0
+        return self.rows[-1].get("wall_s", 0.0) if self.rows else 0.0
 
     def last(self, *keys: str) -> float | None:
         """The newest value under any of the keys."""
@@ -215,11 +215,11 @@ def _cells(members: Sequence[Progress], left: Mapping[str, float], over: bool) -
     return [
         f"{len(ended)}/{len(members)}",
         f"{row['iteration']:.0f}/{shown.plan.iterations}" if row else "",
-        f"{row['lr']:.2g}" if row else "",
+        f"{row['lr']:.2g}" if "lr" in row else "",
         _percent(shown, "train/error_pct"),
         _percent(shown, *TRAIN_KEYS),
         _percent(shown, *TEST_KEYS),
-        f"{row['images_per_s']:.0f}" if row else "",
+        f"{row['images_per_s']:.0f}" if "images_per_s" in row else "",
         duration(max(ends)) if ends else "",
         Text(status, STYLES.get(status, "red")),
     ]

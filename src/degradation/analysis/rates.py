@@ -5,9 +5,11 @@ the least mean error over seeds on the images held out, of equal ones the lower 
 from collections import defaultdict
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import yaml
 
+from degradation import plain
 from degradation.analysis.curves import RunCurves, Study, StudyError
 from degradation.analysis.estimands import KINDS, Metric
 from degradation.records import write_atomically
@@ -24,7 +26,10 @@ def by_rate(study: Study) -> dict[tuple[str, int], Rates]:
     arms: defaultdict[tuple[str, int], Rates] = defaultdict(dict)
     for run in study.runs:
         if run.has_ended and run.config.get("data", {}).get("split") == "val":
-            arms[run.kind, run.depth].setdefault(run.config["optim"]["lr"], []).append(run)
+            rate = run.config.get("optim", {}).get("lr")
+            if rate is None:
+                raise StudyError(f"{study.source}: {run.name}/config.yaml: key optim.lr is missing")
+            arms[run.kind, run.depth].setdefault(rate, []).append(run)
     order = sorted(arms, key=lambda arm: (KINDS.index(arm[0]), arm[1]))
     return {arm: dict(sorted(arms[arm].items())) for arm in order}
 
@@ -68,8 +73,20 @@ def at_the_edge(study: Study, chosen: dict[str, float]) -> list[str]:
 
 
 def write(path: Path, preset: str, chosen: dict[str, float]) -> None:
-    """Puts a preset's rates into the table `path`; the comments at its head stay."""
+    """Puts a preset's rates into the table `path`; the comments at its head stay. StudyError where
+    it is damaged.
+    """
     text = path.read_text(encoding="utf-8")
     head = "".join(line for line in text.splitlines(keepends=True) if line.startswith("#"))
-    tables = {**(yaml.safe_load(text) or {}), preset: chosen}
+    tables = {**_tables(path), preset: chosen}
     write_atomically(path, (head + yaml.safe_dump(tables, sort_keys=False)).encode())
+
+
+def _tables(path: Path) -> dict[str, Any]:
+    try:
+        tables = plain.yaml_of(path) or {}
+    except plain.PlainError as error:
+        raise StudyError(f"{path}: not YAML of plain values: {error}") from None
+    if not isinstance(tables, dict):
+        raise StudyError(f"{path}: not a YAML mapping")
+    return tables

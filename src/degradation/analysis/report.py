@@ -2,11 +2,11 @@
 its records alone.
 """
 
-import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from degradation import plain
 from degradation.analysis import figures, tables
 from degradation.analysis.claims import EXACT, Claims, claims_path, load
 from degradation.analysis.curves import Study, StudyError
@@ -102,13 +102,40 @@ def write_index(results: Path) -> Path | None:
 def _read_verdict(study_dir: Path) -> dict[str, Any]:
     path = study_dir / VERDICT
     try:
-        content = json.loads(path.read_bytes())
+        content: Any = plain.json_of(path.read_bytes())
     except FileNotFoundError:
         return {}
-    except ValueError:
-        raise StudyError(f"{path}: not a JSON object") from None
-    assert isinstance(content, dict)
-    return content
+    except plain.PlainError as error:
+        raise StudyError(f"{path}: not a JSON object of plain values: {error}") from None
+    if not _is_verdict(content):
+        raise StudyError(f"{path}: not a verdict; `make report` writes it anew")
+    verdict: dict[str, Any] = content
+    return verdict
+
+
+def _is_verdict(content: Any) -> bool:
+    """Whether it has what the closing text and the index show of it."""
+    if not isinstance(content, dict) or not isinstance(content.get("claims"), list):
+        return False
+    texts = [content.get(key) for key in ("experiment", "preset", "data")]
+    is_headed = all(isinstance(text, str) for text in texts)
+    is_headed &= plain.is_number(content.get("confidence"))
+    return is_headed and all(map(_is_claim, content["claims"]))
+
+
+def _is_claim(claim: Any) -> bool:
+    needed = {"id", "paper", "answer", "estimate", "interval", "n", "diverged"}
+    if not isinstance(claim, dict) or not needed <= claim.keys():
+        return False
+    interval, counts = claim["interval"], [claim["n"], claim["diverged"]]
+    return (
+        all(isinstance(claim[key], str) for key in ("id", "paper", "answer"))
+        and (claim["estimate"] is None or plain.is_number(claim["estimate"]))
+        and (interval is None or (isinstance(interval, list) and len(interval) == 2))
+        and all(map(plain.is_number, interval or ()))
+        and all(isinstance(count, dict) for count in counts)
+        and all(plain.is_number(n) for count in counts for n in count.values())
+    )
 
 
 def _report_text(

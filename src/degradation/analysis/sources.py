@@ -10,14 +10,15 @@ import csv
 import difflib
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from degradation import records
 from degradation.analysis.curves import Curve, RunCurves, Study, StudyError
 from degradation.analysis.estimands import COUNTS, ERRORS, KINDS, LOSSES, PROBE
-from degradation.identity import differences
+from degradation.identity import differences, flatten
+from degradation.plain import is_number
 
 CSV_COLUMNS = {
     "train_error_pct": "eval/train_error_pct",
@@ -25,6 +26,15 @@ CSV_COLUMNS = {
     "train_running_error_pct": "train/error_pct",
 }
 _CSV_KEYS = ("kind", "depth", "seed", "iteration")
+_SETTINGS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("model.kind", "experiment", "preset", "data.name"), str),
+    **dict.fromkeys(("trainer.precision", "model.net", "data.split"), str),
+    **dict.fromkeys(("model.depth", "seed", "schedule.iterations", "trainer.eval_every"), int),
+    **dict.fromkeys(("trainer.curve_train_images", "trainer.curve_test_images"), int),
+    "optim.lr": (int, float),
+    "schedule.milestones": list,
+}
+"""What the analysis reads of a config, where it is there, and what it is then."""
 PILOT_SEEDS = 100
 """Seeds from here on are for pilots, which choose thresholds and so judge none."""
 
@@ -74,6 +84,7 @@ def read_records(path: Path) -> Study:
 
 def _from_record(run: records.Run, path: Path) -> RunCurves:
     config = run.config
+    _refuse_wrong_types(run, path)
     kind, depth, seed, iterations = (
         _get(config, key, path, run.name)
         for key in ("model.kind", "model.depth", "seed", "schedule.iterations")
@@ -83,16 +94,44 @@ def _from_record(run: records.Run, path: Path) -> RunCurves:
         raise StudyError(
             f"{path}: run directory {run.name} holds the config of {kind}-{depth}-s{seed}"
         )
-    summary = run.summary or {}
-    numbers = {**summary.get("last", {}), **{key: summary[key] for key in COUNTS if key in summary}}
+    summary, numbers = run.summary or {}, _numbers(run, path)
     measured = dict.fromkeys(key for row in run.rows for key in row)
     wanted = [key for key in measured if key in (*ERRORS, *LOSSES) or key.startswith(PROBE)]
     curves = {key: Curve(*run.curve(key)) for key in wanted}
-    last = {key: float(value) for key, value in numbers.items() if value is not None}
+    last = {key: float(value) for key, value in numbers.items()}
     return RunCurves(
         run.name, run.arm, kind, depth, seed, run.status, iterations, last, curves,
         summary.get("wall_s"), config, run.environment,
     )  # fmt: skip
+
+
+def _refuse_wrong_types(run: records.Run, path: Path) -> None:
+    where, settings = f"{path}: {run.name}/{records.CONFIG}", flatten(run.config)
+    for section in {key.split(".")[0] for key in _SETTINGS if "." in key}:
+        if not isinstance(run.config.get(section, {}), dict):
+            raise StudyError(f"{where}: {section}: {run.config[section]!r}; accepted: a mapping")
+    for key, kind in _SETTINGS.items():
+        value = settings.get(key)
+        if key in settings and (not isinstance(value, kind) or isinstance(value, bool)):
+            names = " or ".join(t.__name__ for t in (kind if isinstance(kind, tuple) else (kind,)))
+            raise StudyError(f"{where}: {key}: {value!r}; accepted: {names}")
+    if not all(map(is_number, settings.get("schedule.milestones", ()))):
+        raise StudyError(f"{where}: schedule.milestones: accepted: iterations")
+    if not isinstance(run.environment.get("packages", {}), dict):
+        raise StudyError(f"{path}: {run.name}/{records.ENVIRONMENT}: packages: accepted: a mapping")
+
+
+def _numbers(run: records.Run, path: Path) -> dict[str, float]:
+    """What the summary counts and measured last."""
+    summary = run.summary or {}
+    last = summary.get("last", {})
+    numbers = {key: summary[key] for key in (*COUNTS, "wall_s") if summary.get(key) is not None}
+    numbers |= last if isinstance(last, dict) else {"last": last}
+    for key, value in numbers.items():
+        if not is_number(value):
+            where = f"{path}: {run.name}/{records.SUMMARY}"
+            raise StudyError(f"{where}: {key}: {value!r}; accepted: a number")
+    return {key: value for key, value in numbers.items() if key != "wall_s"}
 
 
 def _get(config: dict[str, Any], key: str, path: Path, run_name: str) -> Any:
@@ -140,6 +179,21 @@ def read_csv(path: Path) -> Study:
     """Anyone's curves: data set and preset are the caller's word. All runs must be of one length,
     diverged ones aside.
     """
+    try:
+        points = _points(path)
+    except csv.Error as error:
+        raise StudyError(f"{path}: not CSV: {error}") from None
+    if not points:
+        raise StudyError(f"{path}: no line below the heading")
+    found = [e for rows in points.values() for row in rows.values() for e in row.values()]
+    if max((e for e in found if math.isfinite(e)), default=100.0) <= 1:
+        raise StudyError(f"{path}: no error above 1; accepted: percent, 0 to 100, not fractions")
+    length = max(iteration for rows in points.values() for iteration in rows)
+    return Study(path, [_from_csv(path, run, rows, length) for run, rows in sorted(points.items())])
+
+
+def _points(path: Path) -> Mapping[tuple[str, int, int], dict[int, dict[str, float]]]:
+    """Errors by run, then by iteration."""
     points: defaultdict[tuple[str, int, int], dict[int, dict[str, float]]] = defaultdict(dict)
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         reader = csv.DictReader(file)
@@ -158,13 +212,7 @@ def read_csv(path: Path) -> Study:
                     f"{run[0]}-{run[1]} seed {run[2]} for the second time"
                 )
             points[run][iteration] = errors
-    if not points:
-        raise StudyError(f"{path}: no line below the heading")
-    found = [e for rows in points.values() for row in rows.values() for e in row.values()]
-    if max((e for e in found if math.isfinite(e)), default=100.0) <= 1:
-        raise StudyError(f"{path}: no error above 1; accepted: percent, 0 to 100, not fractions")
-    length = max(iteration for rows in points.values() for iteration in rows)
-    return Study(path, [_from_csv(path, run, rows, length) for run, rows in sorted(points.items())])
+    return points
 
 
 def _refuse_misspelt(path: Path, columns: Sequence[str]) -> None:
@@ -182,7 +230,8 @@ def _csv_row(row: dict[str, str], where: str) -> tuple[tuple[str, int, int], int
             for column, key in CSV_COLUMNS.items()
             if (row.get(column) or "").strip()
         }
-    except (ValueError, TypeError) as error:
+        assert all(map(is_number, (depth, seed, iteration))), "beyond 64 bits"
+    except (ValueError, TypeError, AssertionError) as error:
         raise StudyError(
             f"{where}: {error}; accepted: whole numbers for depth, seed, iteration, and numbers"
         ) from None

@@ -14,7 +14,7 @@ from degradation.benchmark.results import Part, ratios, spread
 from degradation.config import Config
 from degradation.data.archives import DataError, cache_folder
 from degradation.data.batches import Data, prepare
-from degradation.data.cifar10 import BATCHES
+from degradation.data.cifar10 import BATCHES, verify_batches
 from degradation.data.images import load_images
 from degradation.loop import train
 from degradation.nets import build_model
@@ -48,10 +48,11 @@ def measure(root: str | None) -> Part:
 
 
 def batches_folder(root: str | None) -> Path:
-    """Where the usual script finds CIFAR-10. Raises DataError."""
+    """Where the usual script finds CIFAR-10, verified. Raises DataError."""
     folder = Path(root) if root else cache_folder()
     if not (folder / BATCHES).is_dir():
         raise DataError(f"{folder}: no {BATCHES}/, which the usual script reads; name its folder")
+    verify_batches(folder / BATCHES)  # it unpickles them without a look
     return folder
 
 

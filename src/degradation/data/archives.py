@@ -1,6 +1,7 @@
 """Files from elsewhere: where they are kept, and that nothing but their SHA-256 is trusted."""
 
 import contextlib
+import gzip
 import hashlib
 import os
 import shutil
@@ -20,6 +21,9 @@ Arrays = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8], NDArray[
 """Training images and labels, test images and labels: what every data set is loaded as."""
 
 
+_DAMAGED = (tarfile.TarError, gzip.BadGzipFile, zlib.error)
+
+
 class DataError(ValueError):
     """Data that is missing, damaged or out of reach; the message tells the user what and where."""
 
@@ -37,6 +41,14 @@ def cache_folder() -> Path:
     if own := os.environ.get("DEGRADATION_CACHE"):
         return Path(own).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "degradation"
+
+
+def users_folder(root: str) -> Path:
+    """`data.root` as the user means it. Raises DataError."""
+    try:
+        return Path(root).expanduser().absolute()
+    except RuntimeError as error:  # ~nobody
+        raise DataError(f"data.root={root}: {error}") from None
 
 
 def verify(path: Path, expected: Sum) -> None:
@@ -68,23 +80,24 @@ def unpack(archive: Path, folder: Path, members: Mapping[str, Sum]) -> None:
         fresh.mkdir()
         try:
             with tarfile.open(archive, "r:gz") as tar:
-                for name in members:
-                    _take(tar, tar.getmember(f"{folder.name}/{name}"), fresh / name)
-        except (KeyError, tarfile.TarError, EOFError, zlib.error) as error:
+                for name, expected in members.items():
+                    _take(tar, tar.getmember(f"{folder.name}/{name}"), expected, fresh / name)
+        except (KeyError, EOFError, DataError, *_DAMAGED) as error:
             raise DataError(f"{archive}: not the expected archive ({error})") from None
-        for name, expected in members.items():
-            verify(fresh / name, expected)
         if folder.exists():
             folder.rename(Path(temporary, "old"))
         fresh.rename(folder)
 
 
-def _take(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
+def _take(tar: tarfile.TarFile, member: tarfile.TarInfo, expected: Sum, path: Path) -> None:
     content = tar.extractfile(member) if member.isreg() else None
     if content is None:
         raise tarfile.TarError(f"{member.name} is not a regular file")
+    if member.size != expected.size:  # before a disk is filled with it
+        raise tarfile.TarError(f"{member.name}: {member.size:,} bytes, expected {expected.size:,}")
     with content, path.open("xb") as file:
         shutil.copyfileobj(content, file)
+    verify(path, expected)
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from degradation.data.archives import (
     cache_folder,
     locked,
     unpack,
+    users_folder,
     verify,
 )
 from degradation.data.download import DownloadError, download
@@ -71,7 +72,7 @@ def load(root: str | None) -> Arrays:
     """
     cache = cache_folder()
     if root is not None:
-        source = _verified_source(Path(root).expanduser().absolute())
+        source = _verified_source(users_folder(root))
         return _read_decoded(cache) or _decode_and_keep(source, cache)
     if arrays := _read_decoded(cache):
         return arrays
@@ -84,11 +85,11 @@ def find(root: str | None) -> Path:
     where `load` would download.
     """
     if root is not None:
-        return _verified_source(Path(root).expanduser().absolute())
+        return _verified_source(users_folder(root))
     cache = cache_folder()
     if _read_decoded(cache):
         return cache / DECODED
-    _verify_batches(cache / BATCHES)
+    verify_batches(cache / BATCHES)
     return cache / BATCHES
 
 
@@ -99,7 +100,7 @@ def _verified_source(root: Path) -> Path:
         raise DataError(f"data.root={root}: {found}; expected one that holds {BATCHES}/")
     folder = root if root.name == BATCHES else root / BATCHES
     if folder.is_dir():
-        _verify_batches(folder)
+        verify_batches(folder)
         return folder
     if not (root / ARCHIVE).exists():
         raise DataError(f"data.root={root}: holds neither {BATCHES}/ nor {ARCHIVE}")
@@ -107,7 +108,8 @@ def _verified_source(root: Path) -> Path:
     return root / ARCHIVE
 
 
-def _verify_batches(folder: Path) -> None:
+def verify_batches(folder: Path) -> None:
+    """Raises DataError for the first file that is not the official one."""
     for name, expected in BATCH_SUMS.items():
         verify(folder / name, expected)
 
@@ -116,7 +118,7 @@ def _cached_batches(cache: Path) -> Path:
     """The batches in the cache folder, downloaded unless they are there and right."""
     folder = cache / BATCHES
     with contextlib.suppress(DataError):
-        _verify_batches(folder)
+        verify_batches(folder)
         return folder
     archive = cache / ARCHIVE
     try:

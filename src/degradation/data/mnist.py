@@ -7,7 +7,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from degradation.data.archives import Arrays, DataError, Sum, cache_folder, locked, verify
+from degradation.data.archives import (
+    Arrays,
+    DataError,
+    Sum,
+    cache_folder,
+    locked,
+    users_folder,
+    verify,
+)
 from degradation.data.download import DownloadError, download
 
 MIRRORS = (
@@ -74,7 +82,7 @@ def find(root: str | None) -> Path:
 
 
 def _users_folder(root: str) -> Path:
-    folder = Path(root).expanduser().absolute()
+    folder = users_folder(root)
     if not folder.is_dir():
         found = "not a folder" if folder.exists() else "no such folder"
         raise DataError(f"data.root={root}: {found}; expected one that holds {RAW}/")

@@ -1,0 +1,221 @@
+"""What a run lets out and what it may do: no keys, no network, no code that a config names."""
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from omegaconf.errors import OmegaConfBaseException
+from tests.helpers import TINY, call
+
+from degradation import cli, config, named_code, records
+from degradation.cli import conf_dir
+from degradation.config import ConfigError
+from degradation.records import RecordError
+
+KEY = "0123456789abcdef" * 2 + "01234567"
+"""Of the form that W&B's keys have."""
+SECRETS = {
+    "WANDB_API_KEY": KEY,
+    "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYcanary",
+    "HF_TOKEN": "hf_canaryCanaryCanaryCanaryCanary",
+    "SOME_SERVICE": "https://somebody:canary-password@service.example.org",
+}
+TYPED = "canary-typed-on-the-command-line"
+RUN = (*("data=shapes", "tracking=offline"), *TINY)
+SWEEP = ("-m", *RUN, "hydra/launcher=pool", "seed=1,2", f"+hydra.job.env_set.TOKEN={TYPED}")
+IN_NAMESPACE = """
+ip link set lo up && ip route add local default dev lo && ip -6 route add local default dev lo
+count() { awk '/lo:/ {print $10}' /proc/net/dev > "$1"; }
+count before
+"$@" > out 2> err; status=$?
+count after
+python3 -c 'import socket; socket.socket(type=socket.SOCK_DGRAM).sendto(b"x", ("8.8.8.8", 53))'
+count control
+exit $status
+"""
+"""Packets to anywhere go to `lo`, the only device there is, and are counted there."""
+
+
+@dataclass
+class Ran:
+    folder: Path
+    runs: int
+    has_namespace: bool
+    packets: tuple[int, ...] = ()
+    """After the set-up, after the command, and after one packet that was sent."""
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(RUN, 1), pytest.param((SWEEP, 2), marks=pytest.mark.slow)],
+    ids=["run", "sweep"],
+)
+def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """The command, offline, of somebody who has keys everywhere; without a network where that can
+    be had.
+    """
+    arguments, runs = request.param
+    folder = tmp_path_factory.mktemp("ran")
+    home = tmp_path_factory.mktemp("home")
+    (home / ".netrc").write_text(f"machine api.wandb.ai\n  login user\n  password {KEY}\n")
+    (home / ".netrc").chmod(0o600)
+    unshare = ["unshare", "--user", "--map-root-user", "--net"]
+    look = [*unshare, "sh", "-c", "ip link set lo up"]
+    has_namespace = (
+        bool(shutil.which("unshare"))
+        and not subprocess.run(look, check=False, capture_output=True).returncode
+    )
+    shell = [*(unshare if has_namespace else []), "sh", "-c", IN_NAMESPACE, "sh"]
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("WANDB")}
+    done = subprocess.run(
+        [*shell, sys.executable, "-m", "degradation", *arguments],
+        cwd=folder, env=kept | SECRETS | {"HOME": str(home)}, check=False,
+        stderr=subprocess.DEVNULL,  # of `ip`, where there is no namespace
+    )  # fmt: skip
+    assert (done.returncode, (folder / "err").read_text()) == (0, "")
+    counts = [(folder / name).read_text() for name in ("before", "after", "control")]
+    return Ran(folder, runs, has_namespace, tuple(int(count or 0) for count in counts))
+
+
+def test_no_byte_that_is_written_holds_a_secret(ran: Ran) -> None:
+    written = {path: path.read_bytes() for path in ran.folder.rglob("*") if path.is_file()}
+    assert len([path for path in written if path.suffix == ".wandb"]) == ran.runs
+    assert len([path for path in written if path.name == "environment.json"]) == ran.runs
+    for path, content in written.items():
+        for secret in (*SECRETS.values(), TYPED):
+            is_hydras = path.name == "multirun.yaml" and secret == TYPED  # what was typed to it
+            assert is_hydras or secret.encode() not in content, (path, secret)
+
+
+def test_offline_nothing_is_sent_by_any_process(ran: Ran) -> None:
+    if not ran.has_namespace:
+        pytest.skip("no network namespaces here (unshare --user --net)")
+    before, after, control = ran.packets
+    assert after == before
+    assert control > after  # or the counter would show nothing
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["tracking.project=${oc.env:AWS_SECRET_ACCESS_KEY}", "optim.lr=${table:../x,quick,a}"],
+)
+def test_an_override_looks_nothing_up_outside(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    override: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
+    assert call(*RUN, "tracking=off", override) == 2
+    out, err = capfd.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert "canary" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("_target_: os.system", "_target_: no such key"),
+        ("data: {_target_: os.system}", "data._target_: no such key"),
+        ("tracking: {project: '${oc.env:HOME}'}", "tracking.project: "),
+        (
+            "seed: !!python/object/apply:os.system ['touch sprung']",
+            "config.yaml: not a YAML mapping",
+        ),
+    ],
+)
+def test_the_config_of_a_run_is_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, named: str
+) -> None:
+    """As `scripts/probe.py` reads somebody's run."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text(line)
+    with pytest.raises((ConfigError, RecordError, OmegaConfBaseException)) as caught:
+        config.from_dict(records.read_config(tmp_path) or {})
+    assert cli.one_line(caught.value).startswith(named) or named in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(conf_dir(), tmp_path / "conf"))
+
+
+def test_the_files_of_conf_name_no_code(conf: Path) -> None:
+    named_code.refuse(conf)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("optim: {lr: {_target_: os.system}}", "_target_"),
+        ("hydra: {callbacks: {mine: {_target_: os.system, command: id}}}", "hydra.callbacks.mine"),
+        ("hydra: {launcher: {_target_: mine.Launcher}}", "hydra.launcher._target_"),
+        ("hydra: {job: {env_set: {LD_PRELOAD: mine.so}}}", "hydra.job.env_set.LD_PRELOAD"),
+        ("hydra: {job_logging: {handlers: {a: {'()': os.system}}}}", "hydra.job_logging"),
+        ("hydra: mine", "hydra.hydra"),
+        ("defaults: [{'/experiment/other@hydra.callbacks': x}]", "@hydra.callbacks"),
+        ("# @package hydra.job_logging\nhandlers: {}", "@package hydra.job_logging"),
+        ('"\\x5ftarget_": os.system', "_target_"),
+        ("a: [b", "not YAML of plain values"),
+    ],
+)
+def test_an_experiment_that_names_code(conf: Path, text: str, named: str) -> None:
+    path = conf / "experiment" / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        named_code.refuse(conf)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_command_looks_at_conf_before_hydra_does(conf: Path, tmp_path: Path) -> None:
+    """In a checkout of its own; Hydra would make the callback before anything of ours begins."""
+    shutil.copytree(conf_dir().parent / "src", tmp_path / "src")
+    callback = "hydra: {callbacks: {mine: {_target_: pathlib.Path.touch, self: sprung}}}"
+    (conf / "experiment" / "mine.yaml").write_text(f"# @package _global_\n{callback}\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "degradation", *RUN, "+experiment=mine"],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path / "src")},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {conf}/experiment/mine.yaml: 'hydra.callbacks.mine")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["conf", "src"]
+
+
+NOWHERE = {
+    *("eval", "exec", "compile", "__import__", "pickle.load", "pickle.loads", "np.load"),
+    *("os.system", "tar.extract", "tar.extractall", "OmegaConf.load"),
+    *("yaml.unsafe_load", "yaml.full_load", "yaml.safe_load"),
+}
+GUARDED = {
+    "yaml.load": {"src/degradation/plain.py"},
+    "torch.load": {"src/degradation/checkpoint.py"},
+    "datasets.CIFAR10": {"src/degradation/benchmark/usual.py"},
+    "CIFAR10": {"src/degradation/data/cifar10.py"},
+}
+"""What unpickles or builds whatever it is given, and the files that see to it first."""
+
+
+def test_what_could_run_code_stands_where_it_is_guarded() -> None:
+    root = conf_dir().parent
+    found: dict[str, set[str]] = {}
+    for path in [*root.glob("src/**/*.py"), *root.glob("scripts/*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            name, keywords = ast.unparse(node.func), {k.arg: k.value for k in node.keywords}
+            if name in NOWHERE | GUARDED.keys():
+                found.setdefault(name, set()).add(str(path.relative_to(root)))
+            assert not keywords.keys() & {"shell", "allow_pickle"}, path
+            assert name != "torch.load" or ast.unparse(keywords["weights_only"]) == "True", path
+    assert found == GUARDED
