@@ -18,7 +18,7 @@ LAYERS = (
     {"loop"},
     {"growth"},
     {"cli", "named_code"},
-    {"fleet"},
+    {"fleet", "listing"},
     {"train"},
 )
 """Each may import what stands before it; what is not listed is a command, which nobody imports."""
