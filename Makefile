@@ -107,7 +107,7 @@ reference: setup ## write the README's tables
 
 lock: ## resolve requirements.lock anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-	  --extra dev -c requirements.in pyproject.toml -o requirements.lock --custom-compile-command "make lock"
+	  --extra dev --extra slurm -c requirements.in pyproject.toml -o requirements.lock --custom-compile-command "make lock"
 
 clean: ## remove .venv, caches and outputs/ (results/ stays)
 	rm -rf .venv outputs .pytest_cache .mypy_cache .ruff_cache .hypothesis

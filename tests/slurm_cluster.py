@@ -128,7 +128,7 @@ def slurm(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def wait_until(holds: Callable[[], object], logs: Path, limit_s: float = 120) -> None:
+def wait_until(holds: Callable[[], object], logs: Path, limit_s: float = 600) -> None:
     """Fails with the end of every log in a folder."""
     deadline = time.monotonic() + limit_s
     while not holds():
