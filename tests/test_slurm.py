@@ -221,7 +221,7 @@ def test_a_cancelled_job_is_not_queued_again(held: Held, through: Path, tmp_path
         ("partition=none", "invalid partition"),
         ("gpus_per_node=9", "Requested node configuration is not available"),
         ("runs_per_job=-1", "hydra.launcher.runs_per_job: -1; accepted: whole numbers from 0"),
-        ("time=04:00:00", "hydra.launcher.time: '04:00:00'; accepted: whole numbers from 1"),
+        ("time=04:00:00", "hydra.launcher.time: '04:00:00'; accepted: whole numbers from 4"),
     ],
 )
 def test_a_wrong_option_has_its_line(

@@ -45,7 +45,8 @@ class SlurmLauncher(Launcher):
 
     def launch(self, job_overrides: Overrides, initial_job_idx: int) -> Sequence[JobReturn]:
         _check_whole("runs_per_job", self.runs_per_job, 0)
-        _check_whole("time", self.sbatch["time"], 1)  # in minutes: submitit counts with it
+        # in minutes: Slurm says a minute early that they are nearly up, and the job must have begun
+        _check_whole("time", self.sbatch["time"], self.sbatch["signal_delay_s"] // 60 + 2)
         size = self.runs_per_job or len(job_overrides)
         firsts = range(0, len(job_overrides), size)
         parts = [list(job_overrides[first : first + size]) for first in firsts]
