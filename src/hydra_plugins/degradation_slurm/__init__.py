@@ -115,26 +115,19 @@ def _until_stopped(work: Callable[[], Sequence[JobReturn]]) -> Sequence[JobRetur
     taken the node, both seen to already; or, on partitions with a GraceTime, it says that a
     job will lose its node, and then Slurm takes one that ends by itself for done.
     """
-    before = {sign: signal.signal(sign, _stop) for sign in (signal.SIGTERM, signal.SIGUSR2)}
+    from degradation import stopping
+
+    queue_again = signal.getsignal(signal.SIGUSR2)  # submitit's, which exits
+    assert callable(queue_again)
     try:
-        return work()
+        with stopping.obeyed():
+            return work()
     except KeyboardInterrupt:
         pass
-    finally:
-        for sign, handler in before.items():
-            signal.signal(sign, handler)
-    queue_again = before[signal.SIGUSR2]  # submitit's, which exits
-    assert callable(queue_again)
     if _state() in ("RUNNING", None):
         with contextlib.suppress(subprocess.CalledProcessError):  # it was queued a moment ago
             queue_again(signal.SIGUSR2, None)
     sys.exit(TERMINATED)
-
-
-def _stop(*_: object) -> None:
-    for sign in (signal.SIGTERM, signal.SIGUSR2):  # Slurm says it more than once
-        signal.signal(sign, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 def _state() -> str | None:
