@@ -145,17 +145,20 @@ def test_signals_are_noted_in_training_only() -> None:
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
-def test_a_batch_systems_signal_is_passed_on_after_the_stop() -> None:
+def test_a_batch_systems_signal_is_taken_from_its_handler_only_and_given_back() -> None:
     """As submitit has it: a handler of its own for SIGUSR2, which asks for another turn."""
+    with stopping.obeyed():
+        assert signal.getsignal(signal.SIGUSR2) is signal.SIG_DFL
     told = []
     before = signal.signal(signal.SIGUSR2, lambda number, _: told.append(number))
     try:
-        with stopping.obeyed():
-            with stopping.training():
-                os.kill(os.getpid(), signal.SIGUSR2)
-                assert stopping.noted()
-                assert told == []
-            stopping.pass_on()
+        with stopping.obeyed(), stopping.training():
+            os.kill(os.getpid(), signal.SIGUSR2)
+            noted = stopping.noted()
+            assert noted is not None
+            assert noted.word == "out of time"
+        assert told == []
+        os.kill(os.getpid(), signal.SIGUSR2)
         assert told == [signal.SIGUSR2]
     finally:
         signal.signal(signal.SIGUSR2, before)

@@ -89,13 +89,6 @@ def obeyed() -> Iterator[None]:
         _noted = None
 
 
-def pass_on() -> None:
-    """Gives a batch system's SIGUSR2 to the handler it had for it, which asks for a new turn."""
-    handler = _before.get(signal.SIGUSR2)
-    if _noted == signal.SIGUSR2 and callable(handler):
-        handler(signal.SIGUSR2, None)
-
-
 def _note(number: int, frame: FrameType | None) -> None:
     global _noted  # noqa: PLW0603
     sign, again = signal.Signals(number), _noted is not None

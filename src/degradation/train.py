@@ -239,7 +239,6 @@ def _hydra_main(composed: DictConfig) -> None:
     if status := cli.guard(lambda: _job(composed)):
         if stopping.is_orphan():
             os._exit(status)  # the pool would wait for its next run for ever
-        stopping.pass_on()
         one_of_many = HydraConfig.get().mode == RunMode.MULTIRUN
         if one_of_many and (stopping.is_worker() or not stopping.noted()):
             raise cli.RunFailed(status)
