@@ -11,6 +11,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 LAYERS = (
     {"identity", "plain", "stopping"},
     {"config"},
+    {"distributed"},
     {"environment"},
     {"nets", "data", "optim", "records", "tracking"},
     {"checkpoint", "probes"},
@@ -30,6 +31,7 @@ ONLY = {
     "plain": set(),
     "stopping": set(),
     "config": {"identity", "plain"},
+    "distributed": {"config", "stopping"},
     "cli": {"config", "identity", "plain", "stopping"},
 }
 """Parts that may import even less."""

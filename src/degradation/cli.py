@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
@@ -23,6 +24,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from degradation import config, identity, plain, stopping
 from degradation.config import Config, ConfigError
+
+FIRST_SPEAKS_S = 60
+"""Seconds in which one of several processes must find what is wrong, so that one line is enough."""
 
 
 def conf_dir() -> Path:
@@ -151,7 +155,8 @@ def guard(task: Callable[[], int | None]) -> int:
         stopped = stopping.Stopped(signal.SIGINT)
         if isinstance(interrupt, stopping.Stopped):
             stopped = interrupt
-        print(f"{stopped.word}; the same command continues", file=sys.stderr)
+        if _is_first():
+            print(f"{stopped.word}; the same command continues", file=sys.stderr)
         return stopped.status
     except RunFailed as failed:
         return int(failed.args[0])
@@ -159,8 +164,27 @@ def guard(task: Callable[[], int | None]) -> int:
         if wanted or not _is_users(error):
             traceback.print_exc()
             return 1
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        if isinstance(error, OSError) or not _left_to_the_first():
+            print(f"error: {one_line(error)}", file=sys.stderr)
         return 2
+
+
+def _is_first() -> bool:
+    """Of the processes of torchrun, if it has started this one."""
+    return stopping.TORCHRUN not in os.environ or os.environ["RANK"] == "0"
+
+
+def _left_to_the_first() -> bool:
+    """Whether what is wrong has its line from the first process: torchrun then ends this one. A
+    file or a connection may fail one alone; what the user has set seldom does.
+    """
+    if _is_first():
+        return False
+    try:
+        time.sleep(FIRST_SPEAKS_S)  # had this one ended before, torchrun would end the first
+    except KeyboardInterrupt:
+        return True
+    return False
 
 
 def _is_users(error: Exception) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from degradation import plain
+from degradation import distributed, plain
 from degradation.config import Config, ConfigError, HardwareConfig, TrainerConfig
 
 PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "wandb")
@@ -25,7 +25,7 @@ def select_device(cfg: HardwareConfig) -> torch.device:
 
     Raises ConfigError for a device this machine does not have.
     """
-    name = cfg.device
+    name = distributed.local_device(cfg.device)
     if name == "auto":
         name = (
             "cuda"
@@ -87,6 +87,7 @@ def describe(device: torch.device, overrides: list[str]) -> dict[str, Any]:
     """For environment.json. Names no user, host, folder or environment variable."""
     return {
         "command": command(overrides),
+        "processes": distributed.size(),
         **code_state(),
         "python": platform.python_version(),
         "packages": {name: version for name in PACKAGES if (version := _version(name))},
@@ -144,7 +145,9 @@ def command(overrides: list[str]) -> str:
     left out.
     """
     shown = [o if "root=" not in o else o.partition("=")[0] + "=..." for o in overrides]
-    return shlex.join(["degradation", *shown])
+    processes = distributed.size()
+    torchrun = ["torchrun", f"--nproc_per_node={processes}", "-m"] if processes > 1 else []
+    return shlex.join([*torchrun, "degradation", *shown])
 
 
 def _git(*arguments: str) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from degradation import stopping
+from degradation import distributed
 from degradation.config import Config
 from degradation.data.batches import Data, train_batches
 from degradation.optim import learning_rate
@@ -75,7 +75,7 @@ def train(state: State, data: Data, cfg: Config, probes: Sequence[Probe] = ()) -
             step(*batch, _rate(state.iteration, cfg))
             state.iteration += 1
             since = _lap(state, since)
-            stopping.check()
+            distributed.check()
         if data.mean.is_cuda:
             yield {}
         row = _entries("train/", step.read(), state.model)  # synchronises
@@ -124,7 +124,9 @@ def _rate(iteration: int, cfg: Config) -> float:
 
 
 def _probed(state: State, probes: Sequence[Probe]) -> Row:
-    return {key: value for probe in probes for key, value in probe(state.model).items()}
+    return distributed.from_first(
+        lambda: {key: value for probe in probes for key, value in probe(state.model).items()}
+    )
 
 
 def evaluations(state: State, data: Data, cfg: Config) -> Row:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from degradation import stopping
+from degradation import distributed
 from degradation.data.batches import Data, Split, clean
 
 WARM_UP_STEPS = 3
@@ -51,6 +51,7 @@ class EagerStep:
     ):
         self.copies = copies_input(model)
         self.model, self.optimizer, self.precision = model, optimizer, precision
+        self.forward = distributed.parallel(model)
         device = next(model.parameters()).device
         self.totals = totals or Totals(device)
         self._rate = 0.0
@@ -65,7 +66,7 @@ class EagerStep:
         """images: (B, C, P, P) float32; labels: (B,) int64."""
         self._set_rate(lr)
         self._update(images, labels)
-        self.totals.images += len(labels)
+        self.totals.images += len(labels) * distributed.size()
         self.totals.steps += 1
 
     def _set_rate(self, lr: float) -> None:
@@ -78,14 +79,14 @@ class EagerStep:
 
     def _update(self, images: Tensor, labels: Tensor) -> None:
         with autocast(images.device, self.precision):
-            output = self.model(images)  # (B, 10), or the images' own shape
+            output = self.forward(images)  # (B, 10), or the images' own shape
         loss = loss_of(self.model, output, images, labels)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        self.totals.loss += loss.detach()
+        self.totals.loss += distributed.mean(loss.detach())
         if not self.copies:
-            self.totals.wrong += (output.detach().argmax(1) != labels).sum()
+            self.totals.wrong += distributed.total((output.detach().argmax(1) != labels).sum())
 
     def read(self) -> tuple[float, float]:
         """Mean loss and error in percent of the steps in `totals`: running, augmented, train mode;
@@ -160,10 +161,12 @@ def build_step(
     totals: Totals | None = None,
 ) -> EagerStep:
     """capture: as one CUDA graph, where the model is on CUDA and the optimizer SGD; the same
-    numbers either way.
+    numbers either way. One of several processes takes eager steps: a graph would hold NCCL's
+    launches too, which are safe there only after warm-up rounds and settings of their own.
     """
+    captures = capture and distributed.size() == 1
     captured = (
-        capture and next(model.parameters()).is_cuda and isinstance(optimizer, torch.optim.SGD)
+        captures and next(model.parameters()).is_cuda and isinstance(optimizer, torch.optim.SGD)
     )
     return (CapturedStep if captured else EagerStep)(model, optimizer, precision, totals)
 
@@ -197,7 +200,10 @@ def evaluate(
     for pixels, labels in zip(
         torch.split(split.images, batch_size), torch.split(split.labels, batch_size), strict=True
     ):
-        stopping.check()
+        distributed.check()
+        pixels, labels = map(distributed.part, (pixels, labels))
+        if not len(labels):
+            continue
         images = clean(data, pixels)
         with autocast(images.device, precision):
             output = model(images)
@@ -207,4 +213,5 @@ def evaluate(
             loss += F.cross_entropy(output.float(), labels, reduction="sum")
             wrong += (output.argmax(1) != labels).sum()
     model.train()
+    loss, wrong = map(distributed.total, (loss, wrong))
     return loss.item() / len(split), 100 * wrong.item() / len(split)

@@ -20,9 +20,12 @@ WORDS = {
     signal.SIGUSR2: "out of time",
 }
 """What is said to the user; these are the signals that are obeyed."""
+TORCHRUN = "TORCHELASTIC_RUN_ID"
+"""In the environment of a process that torchrun has started."""
 
 _noted: signal.Signals | None = None
 _in_training = 0
+_torchrun = os.getppid() if TORCHRUN in os.environ else None
 _before: dict[signal.Signals, Any] = {}
 """The handlers that ours have taken the place of."""
 
@@ -42,6 +45,12 @@ def noted() -> Stopped | None:
     if is_orphan():
         return Stopped(_noted or signal.SIGTERM)
     return Stopped(_noted) if _noted else None
+
+
+def note(sign: signal.Signals) -> None:
+    """As if this process had had the signal that another one of its run has had."""
+    global _noted  # noqa: PLW0603
+    _noted = _noted or sign
 
 
 def check() -> None:
@@ -92,6 +101,8 @@ def obeyed() -> Iterator[None]:
 def _note(number: int, frame: FrameType | None) -> None:
     global _noted  # noqa: PLW0603
     sign, again = signal.Signals(number), _noted is not None
+    if again and _torchrun:  # which passes on what has ended one process to the others
+        return
     _noted = _noted or sign
     workers = multiprocessing.active_children()
     for worker in workers:
@@ -110,4 +121,5 @@ def is_worker() -> bool:
 def is_orphan() -> bool:
     """A process of a pool whose parent was killed: nobody takes its results any more."""
     parent = multiprocessing.parent_process()
-    return parent is not None and os.getppid() != parent.pid
+    pid = parent.pid if parent else _torchrun
+    return pid not in (None, os.getppid())

@@ -20,6 +20,7 @@ from degradation import (
     checkpoint,
     cli,
     config,
+    distributed,
     environment,
     identity,
     listing,
@@ -72,17 +73,25 @@ def in_turns(
     """The same, stopping where other runs of this process may take their turn."""
     tracking.resolve_mode(cfg.tracking.mode)  # better known now than after the data
     cfg, baseline = map(environment.on_this_machine, (cfg, baseline))
+    distributed.check_config(cfg, environment.select_device(cfg.hardware))
     run_dir = config.study_dir(cfg) / "runs" / config.run_name(cfg, baseline)
+    with contextlib.ExitStack() as held:
+        if summary := distributed.from_first(lambda: _open(run_dir, cfg, held)):
+            return summary
+        return (yield from _locked(cfg, run_dir, list(overrides), load))
+
+
+def _open(run_dir: Path, cfg: Config, held: contextlib.ExitStack) -> dict[str, Any] | None:
+    """Takes the run's lock; the summary of a run that has ended already. Raises ConfigError."""
     run_dir.mkdir(parents=True, exist_ok=True)
     try:
-        with filelock.FileLock(run_dir / LOCK, timeout=0):
-            refuse_other_config(run_dir, cfg)
-            if summary := records.read_summary(run_dir):
-                print(f"{run_dir.name}: {summary['status']} already, {run_dir}", flush=True)
-                return summary
-            return (yield from _locked(cfg, run_dir, list(overrides), load))
+        held.enter_context(filelock.FileLock(run_dir / LOCK, timeout=0))
     except filelock.Timeout:
         raise ConfigError(f"{run_dir}: another process is at work on this run") from None
+    refuse_other_config(run_dir, cfg)
+    if summary := records.read_summary(run_dir):
+        print(f"{run_dir.name}: {summary['status']} already, {run_dir}", flush=True)
+    return summary
 
 
 def refuse_other_config(run_dir: Path, cfg: Config) -> None:
@@ -97,13 +106,18 @@ def refuse_other_config(run_dir: Path, cfg: Config) -> None:
 def _locked(cfg: Config, run_dir: Path, overrides: list[str], load: Loader) -> Turns:
     device = environment.set_up(cfg.seed, cfg.hardware, cfg.trainer)
     state, config_hash = fresh_state(cfg, device), config.config_hash(cfg)
-    progress = checkpoint.load_newest(run_dir, state.model, state.optimizer, config_hash)
+    progress = distributed.from_first(
+        lambda: checkpoint.load_newest(run_dir, state.model, state.optimizer, config_hash)
+    )
     if progress:
         state.continue_from(progress)
+        distributed.adopt(state.model, state.optimizer)
     data = load(cfg.data, device)
     if cfg.model.grown_from and not progress:
         yield from grow(state, cfg, data)
         environment.set_arithmetic(cfg.trainer)
+    if distributed.rank():
+        return (yield from _beside_the_first(state, data, cfg))
     described = environment.describe(device, overrides)
     recorded = config.to_dict(cfg)
     recorded["data"]["root"] = None  # a folder of this machine
@@ -130,6 +144,14 @@ def _locked(cfg: Config, run_dir: Path, overrides: list[str], load: Loader) -> T
     finally:
         writer.close()
     return summary
+
+
+def _beside_the_first(state: State, data: Data, cfg: Config) -> Turns:
+    """The other processes of a run take their part of each step; the first keeps the record."""
+    with stopping.training():
+        for _ in train(state, data, cfg, build_probes(cfg, data)):
+            yield
+    return {}
 
 
 def _recorded(
@@ -237,9 +259,9 @@ def _hydra_main(composed: DictConfig) -> None:
     if stopped := stopping.noted():
         raise cli.RunFailed(stopped.status)  # the turn of the runs after the one that was stopped
     if status := cli.guard(lambda: _job(composed)):
-        if stopping.is_orphan():
+        if stopping.is_worker() and stopping.is_orphan():
             os._exit(status)  # the pool would wait for its next run for ever
-        one_of_many = HydraConfig.get().mode == RunMode.MULTIRUN
+        one_of_many = _is_multirun() and distributed.launched() == 1
         if one_of_many and (stopping.is_worker() or not stopping.noted()):
             raise cli.RunFailed(status)
         sys.exit(status)  # past Hydra, which would add a line of its own to ours
@@ -255,7 +277,14 @@ def composed_in_turns(
 
 def _job(composed: DictConfig) -> None:
     cfg = config.from_dict(composed)
-    run(cfg, cli.baseline(cfg), HydraConfig.get().overrides.task)
+    if _is_multirun():
+        distributed.refuse_sweep()
+    with distributed.joined():
+        run(cfg, cli.baseline(cfg), HydraConfig.get().overrides.task)
+
+
+def _is_multirun() -> bool:
+    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from degradation import distributed
 from degradation.config import VAL_IMAGES, DataConfig
 from degradation.data.images import ImageSet
 
@@ -175,23 +176,23 @@ def normalise(values: Tensor, mean: Tensor, data: Data) -> Tensor:
 def train_batches(
     data: Data, seed: int, first: int, last: int, batch_size: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images (B, C, P, P) float32 and labels (B,) of the iterations from `first` to before `last`;
-    on a GPU nothing waits for it.
+    """Images (B, C, P, P) float32 and labels (B,) of the iterations from `first` to before `last`,
+    of each batch what is this process's; on a GPU nothing waits for it.
     """
     together = GATHERED_TOGETHER if data.mean.is_cuda else 1
     for iteration in range(first, last, together):
         steps = min(together, last - iteration)
         images, labels = gather(data, seed, iteration, batch_size, steps)
-        yield from zip(
-            torch.split(images, batch_size), torch.split(labels, batch_size), strict=True
-        )
+        size = len(labels) // steps
+        yield from zip(torch.split(images, size), torch.split(labels, size), strict=True)
 
 
 def gather(
     data: Data, seed: int, iteration: int, batch_size: int, steps: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """Images (steps * B, C, P, P) and labels (steps * B,)."""
-    indices, draws = draw(seed, iteration, batch_size, len(data.train), data.pixels, steps=steps)
+    """Images (steps * B, C, P, P) and labels (steps * B,), this process's part of them."""
+    drawn = draw(seed, iteration, batch_size, len(data.train), data.pixels, steps=steps)
+    indices, draws = (distributed.share(values, batch_size) for values in drawn)
     indices = _to(data.mean.device, indices)
     labels = data.train.labels[indices]
     if not data.augment:
