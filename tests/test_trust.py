@@ -199,7 +199,7 @@ NOWHERE = {
 }
 GUARDED = {
     "yaml.load": {"src/degradation/plain.py"},
-    "torch.load": {"src/degradation/checkpoint.py"},
+    "torch.load": {"src/degradation/checkpoint.py", "src/degradation/distributed.py"},
     "datasets.CIFAR10": {"src/degradation/benchmark/usual.py"},
     "CIFAR10": {"src/degradation/data/cifar10.py"},
 }

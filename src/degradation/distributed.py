@@ -165,23 +165,20 @@ def from_first(make: Callable[[], Made]) -> Made:
     """What the first process makes, for all of them; what it raises, all raise."""
     if size() == 1:
         return make()
-    made: tuple[Any, Exception | None] = (None, None)
-    sent = [b""]
+    sent: list[Any] = [b"", None]
     if rank() == 0:
-        try:
-            made = (make(), None)
-        except Exception as error:
-            made = (None, error)
         buffer = io.BytesIO()
-        torch.save(made, buffer)
-        sent = [buffer.getvalue()]
+        try:
+            torch.save(make(), buffer)
+            sent[0] = buffer.getvalue()
+        except Exception as error:
+            sent[1] = error
     dist.broadcast_object_list(sent, device=torch.device("cpu"))
-    if rank():  # a tensor of the first one's GPU comes to the CPU
-        made = torch.load(io.BytesIO(sent[0]), map_location="cpu", weights_only=False)
-    found, failed = made
-    if failed is not None:
-        raise failed
-    return found  # type: ignore[no-any-return]
+    if sent[1] is not None:
+        raise sent[1]
+    # numbers, text and tensors; one of the first one's GPU comes to the CPU
+    made: Made = torch.load(io.BytesIO(sent[0]), map_location="cpu", weights_only=True)
+    return made
 
 
 def adopt(*parts: Any) -> None:
