@@ -1,6 +1,7 @@
 """Runs of two real processes, as torchrun starts them, against those of one."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -36,7 +37,7 @@ LONG = (
     "trainer.record_every=10",
     "trainer.eval_every=50",
 )
-TOLERANCE = 1e-3
+TOLERANCE = 1e-5
 """Relative: sums over 24 images and then two processes round otherwise than those over 48."""
 
 
@@ -110,7 +111,7 @@ def test_the_tolerance_tells_groups_from_whole_batches(one: Path, tmp_path: Path
     assert abs(whole[0]["train/loss"] / rows[0]["train/loss"] - 1) > 2 * TOLERANCE
 
 
-@pytest.mark.parametrize("launcher", ["basic", "fleet"])
+@pytest.mark.parametrize("launcher", ["basic", "fleet", "pool"])
 def test_sweep_is_refused(
     launcher: str,
     tmp_path: Path,
@@ -160,7 +161,7 @@ def test_refused(override: str, processes: int, line: str, tmp_path: Path) -> No
     assert process.returncode != 0
     assert out == ""
     assert [said for said in err.splitlines() if said.startswith("error: ")] == [f"error: {line}"]
-    assert "degradation/" not in err  # no traceback of ours
+    assert not re.search(r"degradation/\w+\.py", err)  # no traceback of ours
     assert not list(tmp_path.rglob("config.yaml"))
 
 
@@ -194,7 +195,7 @@ def disturbed(folder: Path, passed: int, victim: int | None, sign: signal.Signal
     _, err = process.communicate(timeout=120)
     assert process.returncode != 0
     wait_for(lambda: not any(map(is_alive, workers)))
-    assert "degradation/" not in err  # no traceback of ours
+    assert not re.search(r"degradation/\w+\.py", err)  # no traceback of ours
     return err
 
 

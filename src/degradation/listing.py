@@ -5,6 +5,7 @@ Hydra imports this at every start, so what is slow to import comes later.
 
 import contextlib
 import shlex
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,6 +19,10 @@ class Sweep(Callback):
     """Hydra's account of the multirun ends with the first run that failed, so ours is kept here."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        from degradation import cli, distributed
+
+        if status := cli.guard(distributed.refuse_sweep):
+            sys.exit(status)  # past Hydra, which would go on
         _overrides[:] = config.hydra.overrides.task
 
 

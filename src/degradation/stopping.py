@@ -119,7 +119,7 @@ def is_worker() -> bool:
 
 
 def is_orphan() -> bool:
-    """A process of a pool whose parent was killed: nobody takes its results any more."""
+    """A process of a pool or of torchrun whose parent was killed: nobody waits for it any more."""
     parent = multiprocessing.parent_process()
     pid = parent.pid if parent else _torchrun
     return pid not in (None, os.getppid())

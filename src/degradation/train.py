@@ -261,7 +261,7 @@ def _hydra_main(composed: DictConfig) -> None:
     if status := cli.guard(lambda: _job(composed)):
         if stopping.is_worker() and stopping.is_orphan():
             os._exit(status)  # the pool would wait for its next run for ever
-        one_of_many = _is_multirun() and distributed.launched() == 1
+        one_of_many = HydraConfig.get().mode == RunMode.MULTIRUN
         if one_of_many and (stopping.is_worker() or not stopping.noted()):
             raise cli.RunFailed(status)
         sys.exit(status)  # past Hydra, which would add a line of its own to ours
@@ -277,14 +277,8 @@ def composed_in_turns(
 
 def _job(composed: DictConfig) -> None:
     cfg = config.from_dict(composed)
-    if _is_multirun():
-        distributed.refuse_sweep()
     with distributed.joined():
         run(cfg, cli.baseline(cfg), HydraConfig.get().overrides.task)
-
-
-def _is_multirun() -> bool:
-    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
 def main() -> None:

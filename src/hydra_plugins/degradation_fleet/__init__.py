@@ -31,10 +31,9 @@ class FleetLauncher(Launcher):
     ) -> Sequence[JobReturn]:
         # a queue of the GPU's for each stream, up to the most there are; read when CUDA starts
         os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", "32")
-        from degradation import cli, distributed, environment, fleet, train
+        from degradation import cli, environment, fleet, train
         from degradation.config import HardwareConfig
 
-        distributed.refuse_sweep()
         setup_globals()
         environment.select_device(HardwareConfig(self.config.hardware.device))
         load = fleet.sharing(train.load_data)
