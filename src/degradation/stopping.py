@@ -33,8 +33,10 @@ _before: dict[signal.Signals, Any] = {}
 class Stopped(KeyboardInterrupt):
     """Ends a run by a signal; libraries let it pass as they let Ctrl-C."""
 
-    def __init__(self, sign: signal.Signals):
+    def __init__(self, sign: signal.Signals, at_once: bool = False):
         super().__init__(sign)
+        self.at_once = at_once
+        """Wherever the run was, perhaps in the middle of a step."""
         self.status = 128 + sign
         """The exit status, as shells have it: 130 after Ctrl-C, 143 after SIGTERM."""
         self.word = WORDS[sign]
@@ -110,7 +112,7 @@ def _note(number: int, frame: FrameType | None) -> None:
             os.kill(worker.pid, signal.SIGTERM)  # type: ignore[arg-type]
     waits = _in_training or workers or is_worker()
     if (again and sign == signal.SIGINT) or not waits:
-        raise Stopped(_noted)
+        raise Stopped(_noted, at_once=True)
 
 
 def is_worker() -> bool:

@@ -179,7 +179,11 @@ def _recorded(
                         continue  # the others' turn comes once the GPU has the next steps
                 yield
                 environment.set_arithmetic(cfg.trainer)  # a run beside this one may have another
-        except (stopping.Stopped, GeneratorExit):  # its own stop, or that of a run beside it
+        except stopping.Stopped as stopped:
+            if not stopped.at_once:  # else a step may be half done
+                save()
+            raise
+        except GeneratorExit:  # the stop of a run beside it
             if stopping.noted():
                 save()
             raise
