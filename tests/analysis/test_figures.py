@@ -47,3 +47,13 @@ def test_depths_are_told_apart_without_colour() -> None:
     for depths in ((18, 34, 56, 110), (20, 32, 44, 56, 110)):
         luminance = [float(weights @ np.array(colour(depth)[:3])) for depth in depths]
         assert min(np.diff(luminance)) > 0.04
+
+
+def test_an_arm_that_diverged_before_its_first_evaluation_is_named(tmp_path: Path) -> None:
+    write_study(tmp_path, 2, {("residual", 18): 47.0})
+    for seed in (0, 1):
+        run = write_run(tmp_path, "plain", 18, seed, None)
+        (run / "metrics.jsonl").write_text('{"iteration": 20, "lr": 0.1, "wall_s": 1.0}\n')
+    plain, residual = figures._error_curves(read(tmp_path)).axes
+    assert [text.get_text() for text in plain.texts] == ["18 layers: 2 of 2 diverged"]
+    assert not residual.texts

@@ -115,6 +115,7 @@ def _error_curves(study: Study) -> Figure:
                     split=split,
                     index=index,
                 )
+        _without_points(axes, _arms(study, kind), list(keys.values()))
         axes.set_title(kind.capitalize())
         axes.set_xlabel("iteration")
         axes.xaxis.set_major_formatter("{x:,.0f}")
@@ -126,6 +127,17 @@ def _error_curves(study: Study) -> Figure:
     figure.legend(handles=handles, loc="outside right center")
     title(figure, study, "Error curves", "mean over seeds, band from the best seed to the worst")
     return figure
+
+
+def _without_points(axes: Axes, arms: dict[int, list[RunCurves]], keys: Sequence[str]) -> None:
+    """Says so where an arm diverged before its first evaluation."""
+    gone = [
+        f"{depth} layers: {len(runs)} of {len(runs)} diverged"
+        for depth, runs in arms.items()
+        if all(run.status == DIVERGED and not run.curves.keys() & set(keys) for run in runs)
+    ]
+    if gone:
+        axes.text(0.5, 0.5, "\n".join(gone), color="#5f5f5f", ha="center", transform=axes.transAxes)
 
 
 def _mean_curve(
