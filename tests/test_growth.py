@@ -38,7 +38,7 @@ def test_a_grown_run_that_was_stopped_continues_without_growing_again(tmp_path: 
     while saved < 10:
         next(turns)
         for path in (tmp_path / "parts").rglob(checkpoint.CHECKPOINT):
-            saved = torch.load(path, weights_only=True)["iteration"]
+            saved = torch.load(path, weights_only=True)["progress"]["iteration"]
     turns.close()
     train.run(parts, baseline)
     mine, theirs = (only_run(tmp_path / name) for name in ("parts", "whole"))

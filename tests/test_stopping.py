@@ -4,6 +4,7 @@ training, and the same command makes the runs that nobody disturbed.
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import filelock
@@ -127,6 +128,17 @@ def test_stop_in_an_evaluation_continues_with_the_row(monkeypatch: pytest.Monkey
     assert without_times(list(train(other, data, cfg))) == without_times(through)
 
 
+@pytest.fixture
+def by_default() -> Iterator[None]:
+    """As in a terminal; what a shell starts in its background ignores Ctrl-C."""
+    signs = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
+    before = {sign: signal.signal(sign, signal.SIG_DFL) for sign in signs}
+    yield
+    for sign, handler in before.items():
+        signal.signal(sign, handler)
+
+
+@pytest.mark.usefixtures("by_default")
 def test_signals_are_noted_in_training_only() -> None:
     with stopping.obeyed():
         with stopping.training():
@@ -145,6 +157,7 @@ def test_signals_are_noted_in_training_only() -> None:
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
+@pytest.mark.usefixtures("by_default")
 def test_a_batch_systems_signal_is_taken_from_its_handler_only_and_given_back() -> None:
     """As submitit has it: a handler of its own for SIGUSR2, which asks for another turn."""
     with stopping.obeyed():
