@@ -143,9 +143,9 @@ def revalue(content: bytes, name: str, draw: random.Random) -> bytes:
         tree = yaml.safe_load(content) if name.endswith(".yaml") else json.loads(
             content if place is None else lines[place]
         )  # fmt: skip
+        tree = _changed(tree, draw)
     except (ValueError, RecursionError, yaml.YAMLError):
         return flip(content, draw)
-    tree = _changed(tree, draw)
     try:
         text = yaml.dump(tree) if name.endswith(".yaml") else json.dumps(tree)
         fresh = text.encode()
