@@ -17,7 +17,7 @@ would change the environment.
 """
 _OURS = ("hydra_plugins.", "degradation.listing.")
 """What files below `conf/hydra` may name: launchers, and what a multirun says at its end."""
-_PACKAGE = re.compile(r"^\s*#\s*@package\s+(?!_global_\s*$)(\S+)", re.MULTILINE)
+_HEADER = re.compile(r"^\s*#\s*@(?!package\s+_global_\s*$)(.*)", re.MULTILINE)
 
 
 def refuse(conf: Path) -> None:
@@ -32,8 +32,8 @@ def refuse(conf: Path) -> None:
             raise ConfigError(f"{path}: not YAML of plain values: {error}") from None
         for name in _names(tree, path.relative_to(conf).parts[0] == "hydra"):
             raise ConfigError(f"{path}: {name!r}; accepted: values, no names of code")
-        if found := _PACKAGE.search(path.read_text(encoding="utf-8")):
-            raise ConfigError(f"{path}: @package {found[1]}; accepted: _global_, or none")
+        if found := _HEADER.search(path.read_text(encoding="utf-8")):
+            raise ConfigError(f"{path}: # @{found[1]}; accepted: # @package _global_, or none")
 
 
 def _names(tree: Any, is_hydras: bool) -> Iterator[str]:

@@ -81,6 +81,9 @@ def made_plans(experiment: str, preset: str, overrides: Sequence[str]) -> dict[s
 
     Raises ClaimsError where it claims nothing for the preset: better now than after hours.
     """
+    for key, name in (("experiment", experiment), ("preset", preset)):
+        if name and not name.isidentifier():  # Hydra would take it for a number, or for a list
+            raise ConfigError(f"{key}: {name!r}; accepted: a name")
     presets = [preset] if preset else claims.PRESETS
     plans = {name: cli.sweep(experiment, name, overrides) for name in presets}
     claimed = claims.load(claims.claims_path(experiment))

@@ -145,9 +145,8 @@ def _get(config: dict[str, Any], key: str, path: Path, run_name: str) -> Any:
 
 def _the_one(path: Path, key: str, values: set[str]) -> str:
     if len(values) > 1:
-        raise StudyError(
-            f"{path}: runs of different {key} are never pooled; found {', '.join(sorted(values))}"
-        )
+        found = ", ".join(" ".join(value.split()) for value in sorted(values))
+        raise StudyError(f"{path}: runs of different {key} are never pooled; found {found}")
     return values.pop()
 
 
