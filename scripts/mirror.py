@@ -11,7 +11,7 @@ import filelock
 
 from degradation import cli, config, records, tracking
 from degradation.config import ConfigError
-from degradation.train import LOCK
+from degradation.locks import LOCK
 
 
 def mirror_study(experiment: str, preset: str, mode: str) -> None:

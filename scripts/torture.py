@@ -25,23 +25,29 @@ def torture(killed: int, cases: int, seed: int) -> bool:
         injected = faults.inject_all(Path(folder, "faults"))
         spoilt = fuzz.fuzz(cases, seed, ROOT / "outputs" / "torture")
     lost = [run.fault for run in runs if run.fault]
+    untidy = [told for run in runs for told in run.tracebacks]
     here = {name: told for name, told in injected.items() if not told.startswith("not here")}
     broken = {name: told for name, told in here.items() if told != "survived"}
     fuzzed, crashes = sum(one.inputs for one in spoilt), sum(one.crashes for one in spoilt)
     kinds = Counter(sign for run in runs for sign in run.signals)
+    after = {"runs": len(runs), "runs_lost": len(lost), "tracebacks": len(untidy)}
     counts = {
-        "kills": {"tried": kinds.total(), **kinds, "runs": len(runs), "runs_lost": len(lost)},
+        "kills": {"tried": kinds.total(), **kinds, **after},
         "faults": {"injected": len(here), "survived": len(here) - len(broken), **injected},
         "inputs": {"fuzzed": fuzzed, "crashes": crashes, "readers": fuzz.as_json(spoilt)},
     }
     described = environment.describe(environment.select_device(HardwareConfig("cpu")), [])
     described["command"] = f"make torture (seed {seed})"
     write_json(ROOT / "results" / "torture.json", {"environment": described, **counts})
-    print(f"kills: {kinds.total()} at {len(runs)} runs, {len(lost)} not as the undisturbed run")
+    print(
+        f"kills: {kinds.total()} at {len(runs)} runs, {len(lost)} not as the undisturbed run",
+        end="",
+    )
+    print(f"; {len(untidy)} kills ended in a traceback")
     print(f"faults of the storage: {len(here)} injected, {len(here) - len(broken)} survived")
     print(f"inputs: {fuzzed} fuzzed, {crashes} crashes")
-    print(*lost, *(f"{name}: {told}" for name, told in broken.items()), sep="\n", end="")
-    return not (lost or broken or crashes)
+    print(*lost, *untidy, *(f"{name}: {told}" for name, told in broken.items()), sep="\n", end="")
+    return not (lost or untidy or broken or crashes)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import filelock
 import hydra
 import pytest
 import torch
@@ -295,14 +294,6 @@ def test_a_process_at_work(doctor: Doctor, made: Path) -> None:
     assert page["runs"][1][0] == "note"
     assert page["runs"][1][1].startswith(text)
     assert len(doctor()[1]["runs"]) == 1
-
-
-def test_another_make_reproduce(doctor: Doctor, here: Path) -> None:
-    with filelock.FileLock(here / STUDY / ".lock"):
-        status, page = doctor()
-    assert status == 1
-    assert "another `make reproduce`" in problems(page)[0]
-    assert doctor()[0] == 0
 
 
 def cut(path: Path) -> None:

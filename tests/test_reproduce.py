@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import termios
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import filelock
@@ -21,6 +22,7 @@ from tests.helpers import (
     descendants,
     is_alive,
     iterations,
+    read_json,
     read_lines,
     snapshot,
     tiny_config,
@@ -28,7 +30,7 @@ from tests.helpers import (
 )
 from tests.small_study import ROOT, environment, make_checkout
 
-from degradation import cli, config, reproduce
+from degradation import cli, config, reproduce, train
 from degradation.config import ConfigError
 
 RUNS = ["plain-8-s0", "plain-8-s1", "residual-8-s0", "residual-8-s1"]
@@ -274,34 +276,74 @@ def test_arms_that_diverge_or_fail_do_not_stop_the_others(
     tiny: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     overrides = [*tiny, "model.kind=plain", "optim.lr=0.1,0.2,1e30"]
-    usual, locked, wild = cli.sweep("depth_sweep_shapes", "quick", overrides)
-    run_dir = Path("outputs", "depth_sweep_shapes", "quick", "runs", locked)
+    usual, broken, wild = cli.sweep("depth_sweep_shapes", "quick", overrides)
+    run_dir = Path("outputs", "depth_sweep_shapes", "quick", "runs", broken)
     run_dir.mkdir(parents=True)
-    with filelock.FileLock(run_dir / ".lock"):
-        assert sweep(overrides) == 2
+    (run_dir / "checkpoint.pt").write_bytes(b"not one")
+    assert sweep(overrides) == 2
     out, err = capsys.readouterr()
     ended = {line.split()[0]: line.split()[1:] for line in out.splitlines() if "-s0 " in line}
     assert ended[usual][0] == "finished"
     assert ended[wild][:3] == ["diverged", "at", "iteration"]
-    assert locked not in ended
-    head, *told = err.splitlines()
+    assert broken not in ended
+    head, told = err.splitlines()
     assert head.startswith("the sweep ended with status 2; outputs/")
-    assert told == [f"error: {run_dir}: another process is at work on this run"]
+    assert told.startswith(f"error: {run_dir / 'checkpoint.pt'}: ")
+    (run_dir / "checkpoint.pt").unlink()
     assert sweep(overrides) == 0  # the next call makes it up
-    assert f"{locked} finished" in capsys.readouterr().out
+    assert f"{broken} finished" in capsys.readouterr().out
 
 
-def test_a_second_call_on_the_same_study_is_refused_in_one_line(tiny: list[str]) -> None:
-    study = Path("outputs", "depth_sweep_shapes", "quick")
-    study.mkdir(parents=True)
-    (study / "sweep.log").write_text("of the first call")
-    with (
-        filelock.FileLock(study / ".lock"),
-        pytest.raises(ConfigError, match=r"^outputs/depth_sweep_shapes/quick: another .* at work"),
-    ):
-        sweep([*tiny, "model.kind=plain"])
-    assert (study / "sweep.log").read_text() == "of the first call"
-    assert not (study / "runs").exists()
+def test_what_another_process_is_at_is_waited_for_and_then_taken_over(
+    tiny: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Here it ends without having done anything, as if it had been killed."""
+    overrides = [*tiny, "model.kind=plain", "optim.lr=0.1,0.2"]
+    usual, locked = cli.sweep("depth_sweep_shapes", "quick", overrides)
+    runs = Path("outputs", "depth_sweep_shapes", "quick", "runs")
+    (runs / locked).mkdir(parents=True)
+    lock = filelock.FileLock(runs / locked / ".lock", thread_local=False)
+
+    def other() -> None:
+        wait_for(
+            lambda: (log := runs.parent / "sweep.log").exists() and train.AT_WORK in log.read_text()
+        )
+        lock.release()
+
+    with lock, ThreadPoolExecutor() as pool:
+        ended = pool.submit(other)
+        assert sweep(overrides) == 0
+        ended.result()
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert {line.split()[0] for line in out.splitlines() if " finished " in line} == {usual, locked}
+
+
+def test_two_calls_at_once_share_the_runs(tmp_path: Path) -> None:
+    checkout = make_checkout(tmp_path, iterations=100)
+    script = str(ROOT / "scripts" / "reproduce.py")
+    command = [sys.executable, script, "--experiment=small_shapes", "--preset=quick"]
+    both = [
+        subprocess.Popen(
+            command,
+            cwd=checkout,
+            env=environment(checkout),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for process in both:
+        out, err = process.communicate(timeout=WAIT_S)
+        assert (process.returncode, err) == (0, "")
+        assert "equal-parameters" in out
+    study = checkout / "outputs" / "small_shapes" / "quick"
+    assert iterations(checkout) == dict.fromkeys(RUNS, 100)
+    for name in RUNS:  # trained by one of the two, from the beginning to the end
+        assert "earlier" not in read_json(study / "runs" / name / "environment.json")
+    logs = [study / "sweep.log", study / "sweep.2.log"]
+    assert [log.exists() for log in logs] == [True, True]
 
 
 @pytest.mark.slow

@@ -21,6 +21,15 @@ def publish(source: Path, target: Path, arms: Collection[str]) -> tuple[list[str
     arms: the study's; runs of others are left out. The names of the runs that were copied, and of
     those whose record there is another and stays.
     """
+    if not source.is_dir():
+        return [], []
+    with reproduce.reporting(source):
+        return _publish_locked(source, target, arms)
+
+
+def _publish_locked(
+    source: Path, target: Path, arms: Collection[str]
+) -> tuple[list[str], list[str]]:
     new, kept = [], []
     for run_dir in records.run_dirs(source):
         copy = target / "runs" / run_dir.name
@@ -77,9 +86,11 @@ def complete(experiment: str, preset: str, seeds: str, data_root: str) -> int:
     """
     plan = plan_of(experiment, preset, seeds)
     study, target = config.study_dir(next(iter(plan.values()))), RESULTS / experiment / preset
-    for name in plan:
-        if (target / "runs" / name).is_dir() and not (study / "runs" / name).exists():
-            _copy_whole(target / "runs" / name, study / "runs" / name, study / ".part")
+    study.mkdir(parents=True, exist_ok=True)
+    with reproduce.reporting(study):
+        for name in plan:
+            if (target / "runs" / name).is_dir() and not (study / "runs" / name).exists():
+                _copy_whole(target / "runs" / name, study / "runs" / name, study / ".part")
     arms = set(map(records.arm_of, plan))
     left = reproduce.unfinished(plan)
     print(f"{experiment}, preset {preset}: {len(plan)} runs, {len(left)} to do, in {study}")
@@ -93,5 +104,6 @@ def complete(experiment: str, preset: str, seeds: str, data_root: str) -> int:
             status = reproduce.sweep(arguments, study, plan, lambda: publish(study, target, arms))
     finally:
         publish(study, target, arms)
-    print(*write_report(target)[:1], write_index(RESULTS), sep="\n")
+    with reproduce.reporting(study):
+        print(*write_report(target)[:1], write_index(RESULTS), sep="\n")
     return 1 if status else 0

@@ -1,6 +1,7 @@
 """The whole study in one go: data, preset, sweep, figures, verdict."""
 
 import contextlib
+import itertools
 import os
 import re
 import shlex
@@ -14,14 +15,13 @@ import filelock
 from hydra.core.override_parser.types import Quote, QuotedString
 from rich.console import Console
 
-from degradation import cli, config, environment, estimate, train
+from degradation import cli, config, environment, estimate, locks, train
 from degradation.analysis import claims, live
 from degradation.config import Config, ConfigError, HardwareConfig
 from degradation.data.images import DownloadError, load_images
 
 LIMIT_S = 2 * 3600.0
 """Preset `paper` is taken where it will finish within this time."""
-LOCK = ".lock"
 
 Plan = Mapping[str, Config]
 """A study's runs by name, in the order in which they are started."""
@@ -47,7 +47,8 @@ def reproduce(experiment: str, preset: str, seeds: str, data_root: str) -> int:
     study, missing = config.study_dir(next(iter(runs.values()))), len(unfinished(runs))
     print(f"{experiment}, preset {preset}: {len(runs)} runs, {missing} to do, in {study}")
     status = sweep(arguments(experiment, preset, seeds, data_root), study, runs) if missing else 0
-    report.write_report(study)
+    with reporting(study):
+        report.write_report(study)
     committed = Path("results") / experiment / preset
     print(report.closing_text(study, committed if committed.is_dir() else None))
     return 1 if status else 0
@@ -163,23 +164,60 @@ def sweep(
     runs: Plan,
     at_each_look: Callable[[], object] = lambda: None,
 ) -> int:
-    """The Hydra multirun that anybody could have typed, watched; its exit status."""
+    """The Hydra multirun that anybody could have typed, watched; its exit status.
+
+    Somebody else may be at work on the same study: each takes the runs that the other is not at,
+    and waits for those at the end; what the other one leaves undone is taken over.
+    """
     device = environment.select_device(HardwareConfig()).type
     launcher = {"cpu": ["hydra/launcher=pool"], "cuda": ["hydra/launcher=fleet"]}.get(device, [])
+    watched = live.Sweep(study, planned(runs))
+
+    def is_elsewhere() -> bool:
+        at_each_look()
+        return bool(_elsewhere(study, runs))
+
+    while True:
+        status, shared = _multirun([*arguments, *launcher], study, watched, at_each_look)
+        if shared and (names := _elsewhere(study, runs)):
+            print(f"another process is at work on {', '.join(names)}; waiting", flush=True)
+            live.watch(watched, is_elsewhere, Console())
+        if not status or not unfinished(runs):
+            return 0
+        if not shared:
+            return status
+
+
+def _elsewhere(study: Path, runs: Plan) -> list[str]:
+    """The runs that another process is at work on."""
+    dirs = {name: study / "runs" / name for name in runs}
+    return [name for name, run_dir in dirs.items() if locks.is_held(run_dir / locks.LOCK)]
+
+
+def reporting(study: Path) -> filelock.BaseFileLock:
+    """What two sweeps of a study write at their end, they write one after the other."""
+    return filelock.FileLock(study / locks.LOCK)
+
+
+def _log(study: Path, held: contextlib.ExitStack) -> Path:
+    """`sweep.log`, or `sweep.2.log` and so on while another sweep of the study writes that one."""
+    for number in itertools.count(1):
+        log = study / (f"sweep.{number}.log" if number > 1 else "sweep.log")
+        with contextlib.suppress(filelock.Timeout):
+            held.enter_context(filelock.FileLock(f"{log}.lock", timeout=0))
+            return log
+    raise AssertionError
+
+
+def _multirun(
+    arguments: Sequence[str], study: Path, watched: live.Sweep, at_each_look: Callable[[], object]
+) -> tuple[int, bool]:
+    """The exit status, and whether that is because of runs that another process was at."""
     study.mkdir(parents=True, exist_ok=True)
-    try:
-        with filelock.FileLock(study / LOCK, timeout=0):
-            return _sweep_locked([*arguments, *launcher], study, runs, at_each_look)
-    except filelock.Timeout:
-        raise ConfigError(f"{study}: another `make reproduce` is at work on this study") from None
-
-
-def _sweep_locked(
-    arguments: Sequence[str], study: Path, runs: Plan, at_each_look: Callable[[], object]
-) -> int:
-    log, watched = study / "sweep.log", live.Sweep(study, planned(runs))
-    print(f"$ degradation {shlex.join(arguments)} > {log}", flush=True)
-    with log.open("w") as output:
+    with contextlib.ExitStack() as held:
+        log = _log(study, held)
+        print(f"$ degradation {shlex.join(arguments)} > {log}", flush=True)
+        output = held.enter_context(log.open("w"))
         command = [sys.executable, "-m", "degradation", *arguments]
         process = subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
@@ -193,12 +231,13 @@ def _sweep_locked(
             live.watch(watched, is_running, Console())
         finally:
             _end(process)
-    if process.returncode:
-        lines = log.read_text(errors="replace").splitlines()
-        told = [line for line in lines if line.startswith("error: ")] or lines[-5:]
+        lines = log.read_text(errors="replace").splitlines() if process.returncode else []
+    errors = [line for line in lines if line.startswith("error: ")]
+    told = [line for line in errors if not line.endswith(train.AT_WORK)]
+    if process.returncode and (told or not errors):
         head = f"the sweep ended with status {process.returncode}; {log} says:"
-        print(head, *told, sep="\n", file=sys.stderr)
-    return process.returncode
+        print(head, *(told or lines[-5:]), sep="\n", file=sys.stderr)
+    return process.returncode, process.returncode == 2 and len(told) < len(errors)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -24,6 +24,7 @@ from degradation import (
     environment,
     identity,
     listing,
+    locks,
     named_code,
     probes,
     records,
@@ -39,7 +40,7 @@ from degradation.nets import build_model, count_multiply_adds, count_parameters
 from degradation.optim import build_optimizer
 from degradation.records import Row
 
-LOCK = ".lock"
+AT_WORK = "another process is at work on this run"
 LOSSES = ("train/loss", "eval/train_loss", "test/loss")
 
 Turns = Generator[None, None, dict[str, Any]]
@@ -85,9 +86,9 @@ def _open(run_dir: Path, cfg: Config, held: contextlib.ExitStack) -> dict[str, A
     """Takes the run's lock; the summary of a run that has ended already. Raises ConfigError."""
     run_dir.mkdir(parents=True, exist_ok=True)
     try:
-        held.enter_context(filelock.FileLock(run_dir / LOCK, timeout=0))
+        held.enter_context(filelock.FileLock(run_dir / locks.LOCK, timeout=locks.PATIENCE_S))
     except filelock.Timeout:
-        raise ConfigError(f"{run_dir}: another process is at work on this run") from None
+        raise ConfigError(f"{run_dir}: {AT_WORK}") from None
     refuse_other_config(run_dir, cfg)
     if summary := records.read_summary(run_dir):
         print(f"{run_dir.name}: {summary['status']} already, {run_dir}", flush=True)

@@ -34,6 +34,8 @@ class Killed:
     signals: list[str] = field(default_factory=list)
     reached: list[int] = field(default_factory=list)
     """The last iteration on record after each signal; 0 where there was none yet."""
+    tracebacks: list[str] = field(default_factory=list)
+    """Of kills that ended the command in one; its run may still be whole."""
     fault: str = ""
     """What differs from the undisturbed run, if anything does."""
 
@@ -63,7 +65,7 @@ def kill_run(draw: random.Random, most: int, folder: Path, reference: Path) -> K
             _, err = process.communicate(timeout=120)
         killed.signals.append(sign.name)
         if "Traceback" in err:
-            killed.fault = err
+            killed.tracebacks.append(err)
         killed.reached.append(last_iteration(folder))
     else:
         ended = False

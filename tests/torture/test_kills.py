@@ -11,3 +11,4 @@ def test_killed_runs_end_as_the_undisturbed_one(kills: int, tmp_path: Path) -> N
     runs = kill_runs(kills, seed=kills, folder=tmp_path)
     assert sum(len(run.signals) for run in runs) == kills
     assert [run.fault for run in runs if run.fault] == []
+    assert [told for run in runs for told in run.tracebacks] == []

@@ -1,7 +1,5 @@
 """Runs on the disk: how far, whether a process is at work on them, and whether they can go on."""
 
-import fcntl
-import os
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from degradation import checkpoint, cli, config, records, reproduce, train
+from degradation import checkpoint, cli, config, locks, records, train
 from degradation.analysis.sources import read_records
 from degradation.config import Config
 from degradation.doctor.page import NOTE, OK, PROBLEM, Line, flat, listed
@@ -78,9 +76,6 @@ def chosen(study: Path, ours: list[Seen], plan: Mapping[str, Config]) -> Iterato
     if begun:
         text += f", {len(begun)} unfinished, which go on: {listed(seen.text for seen in begun)}"
     yield Line(OK, "runs", text)
-    if is_locked(study / reproduce.LOCK):
-        found_it = f"{study}: another `make reproduce` or `make evidence` is at work on this study"
-        yield Line(PROBLEM, "runs", found_it, "wait for its end")
     if at_work := [seen for seen in ours if seen.is_at_work]:
         text = f"{listed(seen.text for seen in at_work)}: a process is at work on it now"
         yield Line(NOTE, "runs", text, "a second sweep takes the others; call it again at the end")
@@ -114,7 +109,7 @@ def examine(run_dir: Path, planned_as: Config | None) -> Seen:
     """What a directory holds, read as the run itself would read it; of one at work, whose files
     change meanwhile, only how far it is.
     """
-    seen = Seen(run_dir, is_at_work=is_locked(run_dir / train.LOCK))
+    seen = Seen(run_dir, is_at_work=locks.is_held(run_dir / locks.LOCK))
     try:
         if planned_as:
             train.refuse_other_config(run_dir, planned_as)
@@ -153,18 +148,3 @@ def _told(run_dir: Path, error: Exception) -> str:
     return (
         f"{run_dir}: {'' if isinstance(error, ValueError) else type(error).__name__ + ': '}{text}"
     )
-
-
-def is_locked(path: Path) -> bool:
-    """Whether another process holds the lock, which is asked for and given back at once."""
-    try:
-        lock = os.open(path, os.O_RDONLY)
-    except OSError:  # never made, or not ours to read
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(lock)
-    return False
