@@ -84,7 +84,10 @@ gpu: setup ## on a CUDA machine: tests, benchmark, and all runs of the paper's l
 	@$(BIN)/python -c 'import sys, torch; torch.cuda.is_available() or sys.exit("error: no CUDA device here")'
 	@$(MAKE) test-gpu
 	@$(MAKE) bench
-	@for experiment in depth_sweep precision_gate paper_depths; do \
+	@for experiment in depth_sweep precision_gate paper_depths layer_responses gradient_flow shattered_gradients lesion lr_choice; do \
+	  $(MAKE) evidence EXPERIMENT=$$experiment PRESET=paper || exit $$?; done
+	@$(MAKE) rates PRESET=paper
+	@for experiment in lr_fair paper_very_deep; do \
 	  $(MAKE) evidence EXPERIMENT=$$experiment PRESET=paper || exit $$?; done
 
 reconstructions: setup ## pictures of what the trained autoencoders make of test digits

@@ -1,11 +1,12 @@
 """`make`: what it lists, and that it asks for nothing twice."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from tests.small_study import environment, make_checkout
+from tests.small_study import ROOT, environment, make_checkout
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="no make here")
 
@@ -57,6 +58,18 @@ def test_no_python_is_one_line(tmp_path: Path) -> None:
     assert done.stdout + done.stderr.split("make:")[0] == (
         "error: no Python 3.11, 3.12 or 3.13 found; name one with PYTHON=...\n"
     )
+
+
+def test_gpu_makes_every_study_of_the_papers_length(tmp_path: Path) -> None:
+    told = make(make_checkout(tmp_path), "gpu", "--dry-run").stdout
+    loops = re.findall(r"for experiment in ([\w ]+);", told)
+    studies = {
+        path.parent.name
+        for path in (ROOT / "experiments").glob("*/claims.yaml")
+        if re.search(r"presets: .*paper", path.read_text())
+    }
+    assert sorted(" ".join(loops).split()) == sorted(studies)
+    assert told.index("lr_choice") < told.index("scripts/rates.py") < told.index("lr_fair")
 
 
 def test_the_lock_names_no_index() -> None:
