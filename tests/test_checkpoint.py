@@ -1,7 +1,11 @@
 """Checkpoints: saved whole, loaded exactly, and refused in one line when they are anything else."""
 
 import copy
+import hashlib
+import io
 import itertools
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +38,9 @@ def saved(trained: State, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def contents(state: State) -> dict[str, Any]:
-    return copy.deepcopy({"m": state.model.state_dict(), "o": state.optimizer.state_dict()})
+    """Without the settings: those are the config's."""
+    momentum = state.optimizer.state_dict()["state"]
+    return copy.deepcopy({"m": state.model.state_dict(), "o": momentum})
 
 
 def same(one: Any, other: Any) -> bool:
@@ -124,6 +130,75 @@ def test_something_else_that_torch_can_load(tmp_path: Path, content: object) -> 
     path = tmp_path / "checkpoint.pt"
     torch.save(content, path)
     refuse(path, "cut short or altered")
+
+
+FORGED: dict[str, Callable[[dict[str, Any]], object]] = {
+    "no progress": lambda tree: tree.update(progress={}),
+    "iteration, a text": lambda tree: tree["progress"].update(iteration="ten"),
+    "iteration below 0": lambda tree: tree["progress"].update(iteration=-5),
+    "iteration without steps": lambda tree: tree["progress"].update(iteration=10**9),
+    "recorded later": lambda tree: tree["progress"].update(recorded=15),
+    "time, not a number": lambda tree: tree["progress"].update(wall_s=math.nan),
+    "other totals": lambda tree: tree["progress"].update(totals={"a": 1}),
+    "a weight of another shape": lambda tree: tree["model"].update({"linear.bias": torch.ones(3)}),
+    "a weight too many": lambda tree: tree["model"].update(more=torch.ones(3)),
+    "no optimizer": lambda tree: tree.pop("optimizer"),
+    "no momentum": lambda tree: tree["optimizer"].update(state={}),
+    "momentum of one missing": lambda tree: tree["optimizer"]["state"].pop(0),
+    "momentum of another shape": lambda tree: tree["optimizer"]["state"][0].update(
+        momentum_buffer=torch.ones(3)
+    ),
+    "more than momentum": lambda tree: tree["optimizer"]["state"][0].update(step=torch.ones(())),
+}
+
+
+def resealed(path: Path, change: Callable[[dict[str, Any]], object], to: Path) -> None:
+    """A copy with other content, and the SHA-256 of that."""
+    tree = torch.load(path, weights_only=True)
+    change(tree)
+    buffer = io.BytesIO()
+    torch.save(tree, buffer)
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest().encode()
+    to.write_bytes(buffer.getvalue() + b"\nsha256 " + digest)
+
+
+@pytest.mark.parametrize("change", FORGED.values(), ids=FORGED)
+def test_a_right_digest_is_not_enough(
+    saved: Path, tmp_path: Path, change: Callable[[dict[str, Any]], object]
+) -> None:
+    resealed(saved, change, tmp_path / "checkpoint.pt")
+    refuse(tmp_path / "checkpoint.pt", "cut short or altered")
+
+
+def test_settings_in_the_file_do_not_count(saved: Path, tmp_path: Path) -> None:
+    def change(tree: dict[str, Any]) -> None:
+        tree["optimizer"]["param_groups"][0].update(weight_decay=5.0, nesterov=True)
+
+    resealed(saved, change, tmp_path / "checkpoint.pt")
+    state = fresh_state(CFG)
+    before = copy.deepcopy(state.optimizer.state_dict()["param_groups"])
+    checkpoint.load(tmp_path / "checkpoint.pt", state.model, state.optimizer, HASH)
+    assert state.optimizer.state_dict()["param_groups"] == before
+
+
+def test_the_run_goes_on_from_the_newest_that_is_whole(saved: Path, tmp_path: Path) -> None:
+    """The damaged ones before it are gone then, and not only when it is looked at."""
+    whole, told = saved.read_bytes(), list[str]()
+    for name, content in (("new", b""), ("previous", whole)):
+        (tmp_path / f"checkpoint.{name}.pt").write_bytes(content)
+    (tmp_path / "checkpoint.pt").write_bytes(whole[:-9])
+    state = fresh_state(CFG)
+    arguments = (tmp_path, state.model, state.optimizer, HASH, told.append)
+    for remove_damaged, left in ((False, 3), (True, 1)):
+        progress = checkpoint.load_newest(*arguments, remove_damaged=remove_damaged)
+        assert (progress or {})["iteration"] == 10
+        assert len(list(tmp_path.iterdir())) == left
+        assert "; going on from checkpoint.previous.pt, iteration 10" in told.pop()
+    state.iteration, state.recorded = 20, 20
+    checkpoint.save(tmp_path / "checkpoint.pt", *arguments[1:3], state.progress(), HASH)
+    (tmp_path / "checkpoint.pt").replace(tmp_path / "checkpoint.new.pt")
+    assert checkpoint.load_newest(*arguments) == state.progress()  # the newest, without a word
+    assert told == []
 
 
 def test_pickles_with_code_are_not_run(tmp_path: Path) -> None:

@@ -37,6 +37,9 @@ LONG = (
 """Long enough to be caught in its middle; batches of 48 of 256 images, augmented."""
 
 
+NEWEST_FIRST = ("checkpoint.new.pt", "checkpoint.pt")
+
+
 def has_passed(folder: Path, iteration: int) -> bool:
     return max(iterations(folder).values(), default=0) >= iteration
 
@@ -59,7 +62,9 @@ class Interrupted:
 
 
 def saved_at(run_dir: Path) -> int:
-    content = torch.load(run_dir / "checkpoint.pt", weights_only=True)
+    """Of the newest, which has not its name yet if a kill came before that."""
+    newest = next(run_dir / name for name in NEWEST_FIRST if (run_dir / name).exists())
+    content = torch.load(newest, weights_only=True)
     return int(content["progress"]["iteration"])
 
 

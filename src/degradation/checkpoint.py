@@ -8,6 +8,7 @@ before that has been checked; `torch.load` reads it as it is.
 
 import hashlib
 import io
+import math
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from degradation.records import write_atomically
+from degradation.records import sync_folder, write_atomically
 
-CHECKPOINT, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
+CHECKPOINT, PREVIOUS, NEW = "checkpoint.pt", "checkpoint.previous.pt", "checkpoint.new.pt"
 MARK = b"\nsha256 "
 
 Progress = Mapping[str, Any]
@@ -48,11 +49,12 @@ def save(
     buffer = io.BytesIO()
     torch.save(content, buffer)
     data = buffer.getvalue()
-    new = path.with_name("checkpoint.new.pt")
+    new = path.with_name(NEW)
     write_atomically(new, data + MARK + hashlib.sha256(data).hexdigest().encode())
     if path.exists():
         path.replace(path.with_name(PREVIOUS))
     new.replace(path)
+    sync_folder(path.parent)
 
 
 def load_newest(
@@ -61,13 +63,19 @@ def load_newest(
     optimizer: torch.optim.Optimizer,
     config_hash: str,
     warn: Callable[[str], object] = lambda line: print(f"warning: {line}", file=sys.stderr),
+    *,
+    remove_damaged: bool = False,
 ) -> Progress | None:
     """Fills model and optimizer from the newest checkpoint that is whole; None if there is none.
 
     Warns where that is not the newest of all. Raises CheckpointError if none is whole.
+
+    remove_damaged: what stands before that one, for a run that goes on: its next checkpoint would
+    else be kept beside a damaged one, and not beside the one that is whole.
     """
     damaged: list[CheckpointError] = []
-    for path in (run_dir / CHECKPOINT, run_dir / PREVIOUS):
+    newest_first = [run_dir / name for name in (NEW, CHECKPOINT, PREVIOUS)]
+    for path in newest_first:
         if not path.exists():
             continue
         try:
@@ -78,32 +86,71 @@ def load_newest(
         if damaged:
             at = f"iteration {progress['iteration']}"
             warn(f"{damaged[0]}; going on from {path.name}, {at}")
+        for newer in newest_first[: newest_first.index(path)] if remove_damaged else ():
+            newer.unlink(missing_ok=True)
         return progress
     if damaged:
-        raise damaged[0]
+        raise CheckpointError(f"{damaged[0]}; remove the run directory to start this run again")
     return None
 
 
 def load(
     path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, config_hash: str
 ) -> Progress:
-    """Fills model and optimizer. Raises CheckpointError and then changes neither."""
+    """Fills model and optimizer. Raises CheckpointError and then changes neither.
+
+    A right SHA-256 says that the file is whole, not that this run has written it, so what is in it
+    is held against what the run would have written. Of the optimizer only what it has added up
+    counts; its settings are the config's.
+    """
     data = path.read_bytes()
     try:
         content = _unpack(data)
         found, progress = content["config_hash"], dict(content["progress"])
         if found == config_hash:
+            _check_progress(progress)
             assert _shapes(content["model"]) == _shapes(model.state_dict())
-            optimizer.load_state_dict(content["optimizer"])  # looks before it changes anything
+            state = content["optimizer"]["state"]
+            _check_state(state, optimizer, progress["iteration"])
+            settings = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": state, "param_groups": settings})
             model.load_state_dict(content["model"])
     except Exception:  # pickle and torch raise whatever the bytes lead them to
         raise CheckpointError(
-            f"{path}: cut short or altered, not a checkpoint of this run; "
-            "remove the run directory to start this run again"
+            f"{path}: cut short or altered, not a checkpoint of this run"
         ) from None
     if found != config_hash:
         raise CheckpointError(f"{path}: made by config {found}, this run's is {config_hash}")
     return progress
+
+
+def _check_progress(progress: Progress) -> None:
+    """Asserts that the loop could have come so far."""
+    iteration, recorded, totals = (progress[key] for key in ("iteration", "recorded", "totals"))
+    assert (
+        type(iteration) is type(recorded) is type(totals["steps"]) is type(totals["images"]) is int
+    )
+    assert -1 <= recorded <= iteration
+    assert totals["steps"] == iteration - max(recorded, 0)
+    assert totals["images"] >= totals["steps"]
+    assert totals["loss"].shape == totals["wrong"].shape == torch.Size()
+    assert math.isfinite(progress["wall_s"])
+
+
+def _check_state(
+    state: Mapping[int, Mapping[str, Tensor]], optimizer: torch.optim.Optimizer, steps: int
+) -> None:
+    """Asserts that it has added up so much for each parameter."""
+    (group,) = optimizer.param_groups
+    shapes = dict.fromkeys(("momentum_buffer",) if group.get("momentum") else ())
+    if isinstance(optimizer, torch.optim.Adam):
+        shapes = {"exp_avg": None, "exp_avg_sq": None, "step": torch.Size()}
+    expected = {
+        index: {name: shape or parameter.shape for name, shape in shapes.items()}
+        for index, parameter in enumerate(group["params"] if shapes and steps else ())
+    }
+    assert {index: _shapes(kept) for index, kept in state.items()} == expected
+    assert all(kept["step"] == steps for kept in state.values() if "step" in kept)
 
 
 def _unpack(data: bytes) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from degradation import (
     stopping,
     tracking,
 )
+from degradation.checkpoint import CheckpointError
 from degradation.config import Config, ConfigError, DataConfig, image_shape
 from degradation.data.batches import Data, clean, prepare
 from degradation.data.images import load_images
@@ -107,12 +108,16 @@ def refuse_other_config(run_dir: Path, cfg: Config) -> None:
 def _locked(cfg: Config, run_dir: Path, overrides: list[str], load: Loader) -> Turns:
     device = environment.set_up(cfg.seed, cfg.hardware, cfg.trainer)
     state, config_hash = fresh_state(cfg, device), config.config_hash(cfg)
+    parts = (state.model, state.optimizer)
     progress = distributed.from_first(
-        lambda: checkpoint.load_newest(run_dir, state.model, state.optimizer, config_hash)
+        lambda: checkpoint.load_newest(run_dir, *parts, config_hash, remove_damaged=True)
     )
     if progress:
         state.continue_from(progress)
-        distributed.adopt(state.model, state.optimizer)
+        if state.iteration > cfg.schedule.iterations:
+            path = run_dir / checkpoint.CHECKPOINT
+            raise CheckpointError(f"{path}: iteration {state.iteration}, which this run never has")
+        distributed.adopt(*parts)
     data = load(cfg.data, device)
     if cfg.model.grown_from and not progress:
         yield from grow(state, cfg, data)

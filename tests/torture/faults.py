@@ -188,11 +188,14 @@ def record_shorter_than_the_checkpoint(folder: Path, reference: Path) -> None:
 
 
 def killed_between_two_checkpoints_names(folder: Path, reference: Path) -> None:
-    """The newest was moved aside, and the new one has not its name yet."""
+    """The one before has its name already, and the newest not yet."""
     run_dir = stopped(folder, reference)
-    (run_dir / NEWEST).replace(run_dir / BEFORE)
-    (run_dir / "checkpoint.new.pt").write_bytes(b"half of it")
+    (run_dir / NEWEST).replace(run_dir / "checkpoint.new.pt")
     continued(folder, reference)
+    run_dir = stopped(folder / "again", reference)
+    (run_dir / BEFORE).write_bytes(b"")  # so that nothing but the new one can be gone on from
+    (run_dir / NEWEST).replace(run_dir / "checkpoint.new.pt")
+    continued(folder / "again", reference)
 
 
 def temporary_files_left(folder: Path, reference: Path) -> None:
