@@ -54,3 +54,17 @@ def test_every_arm_with_its_runs_and_what_is_left(capsys: pytest.CaptureFixture[
 def test_one_run_has_no_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(*RUN, "model.depth=8") == 0
     assert " runs: " not in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("here")
+def test_a_damaged_run_and_a_quote_are_listed_too(capsys: pytest.CaptureFixture[str]) -> None:
+    sweep = ("-m", *RUN, "model.depth=8", "seed=0,1", r"data.root='/it\'s'")
+    assert call(*sweep) == 0
+    assert told(capsys)[0] == "2 runs: 2 ended, 0 not, 0 refused"
+    (summary,) = Path().glob("outputs/adhoc/quick/runs/*-s0/summary.json")
+    summary.write_text("{")
+    assert call(*sweep) == 2
+    head, arm, left = told(capsys)
+    assert head == "2 runs: 1 ended, 1 not, 0 refused"
+    assert arm.endswith(" s0 damaged, s1 finished")
+    assert left == f"what is left: degradation {shlex.join(sweep)}"

@@ -77,6 +77,10 @@ def test_from_a_machine_without_data_to_the_verdict_and_again(tmp_path: Path) ->
     assert snapshot(study / "runs") == before
 
 
+def command_line(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text()
+
+
 class Terminal:
     """`make reproduce` from a shell in a terminal of its own."""
 
@@ -381,3 +385,21 @@ def test_a_killed_sweep_takes_its_pool_along(endless: Path) -> None:
     assert process.returncode == 2
     assert "the sweep ended with status -9" in err
     wait_for(lambda: not any(map(is_alive, family)))
+
+
+@pytest.mark.slow
+def test_a_killed_worker_of_the_pool_costs_no_run(tmp_path: Path) -> None:
+    """As when memory runs out; the pool ends with it, and the sweep starts another one."""
+    checkout = make_checkout(tmp_path, iterations=400)
+    arguments = ("--experiment=small_shapes", "--preset=quick")
+    command = [sys.executable, str(ROOT / "scripts" / "reproduce.py"), *arguments]
+    with subprocess.Popen(
+        command, cwd=checkout, env=environment(checkout), stderr=subprocess.PIPE, text=True
+    ) as process:
+        wait_for(lambda: max(iterations(checkout).values(), default=0) > 10)
+        family = [pid for pid in descendants(process.pid) if "LokyProcess" in command_line(pid)]
+        os.kill(family[0], signal.SIGKILL)
+        _, err = process.communicate(timeout=WAIT_S)
+    assert process.returncode == 0, err
+    assert err.splitlines()[1:] == [f"error: {train.POOL_ENDED}"]
+    assert iterations(checkout) == dict.fromkeys(RUNS, 400)

@@ -147,6 +147,9 @@ def test_environment_holds_the_command_that_makes_the_run(
     assert program == "degradation"
     assert call(*arguments) == 0
     assert f"{finished.run_dir.name}: finished already" in capfd.readouterr().out
+    assert call(*arguments, "trainer.probes=[gradients]") == 0
+    told = capfd.readouterr().out
+    assert "its record is without trainer.probes=['gradients'], afterwards: python scripts" in told
 
 
 def test_kept_files_name_no_folder_of_the_machine(finished: Finished) -> None:

@@ -43,7 +43,10 @@ def lines(command: Sequence[str]) -> Iterator[str]:
     arms: dict[str, list[str]] = {}
     ended, refused = 0, len(points) - len(cfgs)
     for name, cfg in cli.named(cfgs).items():
-        state = records.how_far(config.study_dir(cfg) / "runs" / name, cfg.schedule.iterations)
+        try:
+            state = records.how_far(config.study_dir(cfg) / "runs" / name, cfg.schedule.iterations)
+        except (records.RecordError, OSError):
+            state = "damaged"  # the run itself has said how
         ended += state in (records.FINISHED, records.DIVERGED)
         arms.setdefault(records.arm_of(name), []).append(f"s{cfg.seed} {state}")
     yield f"{len(points)} runs: {ended} ended, {len(cfgs) - ended} not, {refused} refused"

@@ -167,7 +167,8 @@ def sweep(
     """The Hydra multirun that anybody could have typed, watched; its exit status.
 
     Somebody else may be at work on the same study: each takes the runs that the other is not at,
-    and waits for those at the end; what the other one leaves undone is taken over.
+    and waits for those at the end; what the other one leaves undone is taken over. And a pool that
+    was killed is started again, as long as that gets the study on.
     """
     device = environment.select_device(HardwareConfig()).type
     launcher = {"cpu": ["hydra/launcher=pool"], "cuda": ["hydra/launcher=fleet"]}.get(device, [])
@@ -178,13 +179,15 @@ def sweep(
         return bool(_elsewhere(study, runs))
 
     while True:
-        status, shared = _multirun([*arguments, *launcher], study, watched, at_each_look)
+        before = live.fraction_done(watched.look())
+        status, shared, killed = _multirun([*arguments, *launcher], study, watched, at_each_look)
         if shared and (names := _elsewhere(study, runs)):
             print(f"another process is at work on {', '.join(names)}; waiting", flush=True)
             live.watch(watched, is_elsewhere, Console())
         if not status or not unfinished(runs):
             return 0
-        if not shared:
+        is_further = live.fraction_done(watched.look()) > before
+        if not shared and not (killed and is_further):
             return status
 
 
@@ -211,8 +214,8 @@ def _log(study: Path, held: contextlib.ExitStack) -> Path:
 
 def _multirun(
     arguments: Sequence[str], study: Path, watched: live.Sweep, at_each_look: Callable[[], object]
-) -> tuple[int, bool]:
-    """The exit status, and whether that is because of runs that another process was at."""
+) -> tuple[int, bool, bool]:
+    """The exit status, whether others were at some of the runs, whether the pool was killed."""
     study.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as held:
         log = _log(study, held)
@@ -234,10 +237,11 @@ def _multirun(
         lines = log.read_text(errors="replace").splitlines() if process.returncode else []
     errors = [line for line in lines if line.startswith("error: ")]
     told = [line for line in errors if not line.endswith(train.AT_WORK)]
-    if process.returncode and (told or not errors):
-        head = f"the sweep ended with status {process.returncode}; {log} says:"
+    status, shared = process.returncode, len(told) < len(errors)
+    if status and not (shared and status == 2 and not told):
+        head = f"the sweep ended with status {status}; {log} says:"
         print(head, *(told or lines[-5:]), sep="\n", file=sys.stderr)
-    return process.returncode, process.returncode == 2 and len(told) < len(errors)
+    return status, shared and 0 < status < 128, f"error: {train.POOL_ENDED}" in told
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

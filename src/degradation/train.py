@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,6 +43,7 @@ from degradation.optim import build_optimizer
 from degradation.records import Row
 
 AT_WORK = "another process is at work on this run"
+POOL_ENDED = "a process of the pool was killed, perhaps for want of memory, and the pool with it"
 LOSSES = ("train/loss", "eval/train_loss", "test/loss")
 
 Turns = Generator[None, None, dict[str, Any]]
@@ -92,8 +94,19 @@ def _open(run_dir: Path, cfg: Config, held: contextlib.ExitStack) -> dict[str, A
         raise ConfigError(f"{run_dir}: {AT_WORK}") from None
     refuse_other_config(run_dir, cfg)
     if summary := records.read_summary(run_dir):
-        print(f"{run_dir.name}: {summary['status']} already, {run_dir}", flush=True)
+        print(
+            f"{run_dir.name}: {summary['status']} already, {run_dir}{_unprobed(cfg, run_dir)}",
+            flush=True,
+        )
     return summary
+
+
+def _unprobed(cfg: Config, run_dir: Path) -> str:
+    """What to do about probes that the run was not made with."""
+    made_with = (records.read_config(run_dir) or {}).get("trainer", {}).get("probes") or []
+    asked = [name for name in cfg.trainer.probes if name not in made_with]
+    how = f"python scripts/probe.py {run_dir} --probe {','.join(asked)}"
+    return f"; its record is without trainer.probes={asked}, afterwards: {how}" if asked else ""
 
 
 def refuse_other_config(run_dir: Path, cfg: Config) -> None:
@@ -298,6 +311,10 @@ def main() -> None:
     with stopping.obeyed():
         try:
             status = cli.guard(_checked_main)
+        except BrokenProcessPool:
+            if not stopping.noted():
+                print(f"error: {POOL_ENDED}", file=sys.stderr)
+            status = 1
         except Exception:
             if not stopping.noted():  # else it is a pool's way to say that it was ended
                 raise
