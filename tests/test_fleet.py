@@ -196,7 +196,7 @@ def test_a_damaged_run_does_not_take_the_others_with_it(
 def test_stopped_fleet_continues_as_if_it_had_not_been(
     tmp_path: Path, sign: signal.Signals, status: int
 ) -> None:
-    long = ("schedule.iterations=300", "schedule.milestones=[200]", "trainer.checkpoint_every=20")
+    long = ("schedule.iterations=120", "schedule.milestones=[80]", "trainer.checkpoint_every=20")
     arguments = ["-m", *RUN, *long, *AXES, FLEET, "tracking=off"]
     process = start(arguments, tmp_path, preexec_fn=startup.obey_interrupts)
     runs = tmp_path / "outputs/adhoc/quick/runs"
@@ -205,13 +205,13 @@ def test_stopped_fleet_continues_as_if_it_had_not_been(
         rows = [read_lines(path / "metrics.jsonl") for path in runs.glob("*")]
         return [found[-1]["iteration"] for found in rows if found]
 
-    while not (len(reached()) == 4 and min(reached()) >= 60):
+    while not (len(reached()) == 4 and min(reached()) >= 40):
         assert process.poll() is None, process.communicate()
     process.send_signal(sign)
     _, err = process.communicate(timeout=60)
     assert process.returncode == status
     assert err == ("interrupted; the same command continues\n" if status == 130 else "")
-    assert max(reached()) < 300
+    assert max(reached()) < 120
     assert not list(runs.glob("*/summary.json"))
     assert call(*arguments, f"output_root={tmp_path / 'outputs'}") == 0
     assert call("-m", *RUN, *long, *AXES, "tracking=off", f"output_root={tmp_path / 'alone'}") == 0
