@@ -54,6 +54,7 @@ def test_drawn_only_for_grown_nets(folder: Path) -> None:
 def test_axis_of_final_errors_holds_every_panel(folder: Path) -> None:
     """The arms with overrides lie far below those without."""
     figure = figures._final_error(read(folder))
+    assert figure
     low = figure.axes[0].get_ylim()[0]
     drawn = [np.asarray(line.get_ydata(), float) for axes in figure.axes for line in axes.lines]
     assert np.concatenate(drawn).min() == 12

@@ -10,6 +10,7 @@ from degradation import records
 from degradation.analysis import figures, lesion_figures
 from degradation.analysis.curves import Study
 from degradation.analysis.sources import read
+from degradation.analysis.style import palette
 
 STEMS = ("lesion_blocks", "lesion_identity", "lesion_several")
 
@@ -59,7 +60,7 @@ def test_blocks_stand_with_their_mean_error_after_deletion(study: Study) -> None
     )
     assert np.asarray(plain.get_xydata()).tolist() == [[1, 85], [2, 60], [3, 75]]
     assert np.asarray(residual.get_ydata()).tolist() == [42, 49, 40]
-    hollow = [line for line in deleted.lines if line.get_markerfacecolor() == "white"]
+    hollow = [line for line in deleted.lines if line.get_markerfacecolor() == palette().background]
     assert [np.asarray(line.get_xydata()).tolist() for line in hollow] == [[[2, 60]], [[2, 49]]]
 
 

@@ -28,10 +28,12 @@ def test_everything_is_written_and_rewriting_changes_nothing(study: Path) -> Non
     names = {path.name for path in study.iterdir()} - {"runs"}
     assert names == {
         "table.csv", "verdict.json", "REPORT.md",
-        "curves.png", "curves.svg", "final_error.png", "final_error.svg",
+        *(f"{stem}{theme}.{form}" for stem in ("curves", "final_error", "forming")
+          for theme in ("", ".dark") for form in ("png", "svg")),
     }  # fmt: skip
     before = {name: (study / name).read_bytes() for name in names}
-    assert {path.name for path in write_report(study, ROOT)} == names
+    light = {name for name in names if ".dark." not in name}
+    assert {path.name for path in write_report(study, ROOT)} == light
     assert {name: (study / name).read_bytes() for name in names} == before
 
 
@@ -88,7 +90,7 @@ def test_closing_table_has_a_line_a_claim(study: Path, tmp_path: Path) -> None:
         assert line.count(claim["answer"]) == 2
         (line,) = (line for line in alone.splitlines() if line.startswith(claim["id"] + " "))
         assert line.count(claim["answer"]) == 1
-    assert text.rstrip().endswith("final_error.svg")
+    assert text.rstrip().endswith("forming.svg")
     index = write_index(tmp_path / "results")
     assert index is not None
     assert "[depth_sweep/quick](depth_sweep/quick/REPORT.md) | cifar10 | " in index.read_text()

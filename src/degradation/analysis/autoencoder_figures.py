@@ -7,7 +7,16 @@ from numpy.typing import NDArray
 
 from degradation.analysis.curves import RunCurves, Study
 from degradation.analysis.estimands import KINDS
-from degradation.analysis.style import KIND_STYLE, LINES, VARIANTS, Drawing, handle, title
+from degradation.analysis.style import (
+    LINES,
+    REFERENCE,
+    VARIANTS,
+    Drawing,
+    handle,
+    kind_colour,
+    palette,
+    title,
+)
 
 L2 = "probe/first_layer/l2"
 COPIED = {"plain": 0.0038, "residual": 0.0083}
@@ -27,10 +36,12 @@ def _first_gradients(study: Study) -> Figure | None:
     for axes, (variant, pairs) in zip(
         np.atleast_1d(figure.subplots(1, len(variants))), variants.items(), strict=True
     ):
-        axes.scatter(pairs[:, 0], pairs[:, 1], s=18, color=KIND_STYLE["residual"][0], alpha=0.6)
+        axes.scatter(pairs[:, 0], pairs[:, 1], s=18, color=kind_colour("residual"), alpha=0.6)
         spread = [pairs.min(), pairs.max()]
         if not variant:
-            axes.plot(COPIED["plain"], COPIED["residual"], "*", color="#D55E00", markersize=13)
+            axes.plot(
+                COPIED["plain"], COPIED["residual"], "*", color=kind_colour("plain"), markersize=13
+            )
             axes.annotate(
                 "the copied table",
                 (COPIED["plain"], COPIED["residual"]),
@@ -41,8 +52,8 @@ def _first_gradients(study: Study) -> Figure | None:
             )
             spread = [min(*spread, *COPIED.values()), max(*spread, *COPIED.values())]
         line = [0.8 * spread[0], 1.25 * spread[1]]
-        axes.plot(line, line, color="#8a8a8a", linewidth=1, linestyle=(0, (4, 3)))
-        axes.annotate("equal", (line[1], line[1]), fontsize=9, color="#5f5f5f", ha="right")
+        axes.plot(line, line, color=palette().line, linewidth=1.2, linestyle=REFERENCE)
+        axes.annotate("equal", (line[1], line[1]), fontsize=9, color=palette().muted, ha="right")
         axes.set(xscale="log", yscale="log", xlim=line, ylim=line, aspect="equal")
         axes.set_xlabel("plain")
         if len(variants) > 1:
@@ -77,11 +88,11 @@ def _losses(study: Study) -> Figure | None:
         axes.set_xlabel("iteration")
         axes.set_title(VARIANTS.get(variant, variant) if variant else "inputs in [-1, 1]")
     if "" in study.variants:
-        panels[0].axhline(FLOOR, color="#8a8a8a", linewidth=1, linestyle=(0, (1, 2)))
-        panels[0].annotate("the plain net's floor", (0, FLOOR), xytext=(4, -12),
-                           textcoords="offset points", fontsize=9, color="#5f5f5f")  # fmt: skip
+        panels[0].axhline(FLOOR, color=palette().line, linewidth=1, linestyle=REFERENCE)
+        panels[0].annotate("the plain net's floor", (0, FLOOR), xytext=(4, -12), fontsize=9,
+                           textcoords="offset points", color=palette().muted)  # fmt: skip
     panels[0].set_ylabel("mean squared error")
-    handles = [handle(KIND_STYLE[kind][0], "solid", "", kind) for kind in KINDS]
+    handles = [handle(kind_colour(kind), LINES["training"], "", kind) for kind in KINDS]
     figure.legend(handles=handles, loc="outside right center")
     title(figure, study, "Loss of the autoencoder", "running, each seed a line")
     return figure
@@ -89,9 +100,9 @@ def _losses(study: Study) -> Figure | None:
 
 def _loss_line(axes: Axes, run: RunCurves) -> None:
     curve = run.curves[LOSS]
-    tint, _ = KIND_STYLE[run.kind]
+    tint = kind_colour(run.kind)
     axes.plot(curve.iterations, curve.values, color=tint, alpha=0.6, linewidth=1.3,
-              linestyle=LINES["test"])  # fmt: skip
+              linestyle=LINES["training"])  # fmt: skip
 
 
 FIGURES = (
@@ -99,7 +110,7 @@ FIGURES = (
         "first_gradients",
         "First-layer gradient with the shortcut against without",
         "L2 norm of the gradient of the first layer's weights on the first batch, before any step: "
-        "a dot is a pair of nets with the same initial weights. Below the dashed line the "
+        "a dot is a pair of nets with the same initial weights. Below the dotted line the "
         "shortcut makes it smaller. The star is the table that tutorials copy from one another.",
         _first_gradients,
     ),

@@ -10,7 +10,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from degradation.analysis.curves import Study
-from degradation.analysis.style import KIND_STYLE, LINES, Drawing, handle
+from degradation.analysis.style import (
+    REFERENCE,
+    Drawing,
+    handle,
+    kind_colour,
+    palette,
+)
 
 DEPTH, DRAWS = 110, 1000
 CASES = {
@@ -50,19 +56,19 @@ def _chain_rule(study: Study) -> Figure | None:
     depths = np.arange(1, DEPTH + 1)
     for axes, (case, what) in zip(figure.subplots(1, len(CASES)), CASES.items(), strict=True):
         for name, values in log10_gradients(factors(case)).items():
-            tint = "#8a8a8a" if name == "sum" else KIND_STYLE[name][0]
+            tint = palette().line if name == "sum" else kind_colour(name)
             axes.plot(depths, values, color=tint, linewidth=3.6 if name == "plain" else 1.6,
-                      linestyle=(0, (1, 1.5)) if name == "sum" else LINES["test"])  # fmt: skip
+                      linestyle=REFERENCE if name == "sum" else "solid")  # fmt: skip
         axes.set_title(f"{case}\n", fontsize=10)
         axes.text(0.5, 1.02, what.replace("\n", " "), transform=axes.transAxes, ha="center",
-                  fontsize=8.5, color="#5f5f5f")  # fmt: skip
+                  fontsize=8.5, color=palette().muted)  # fmt: skip
         axes.set_xlabel("layers")
         axes.yaxis.set_major_formatter(lambda value, _: f"$10^{{{value:g}}}$")
     figure.axes[0].set_ylabel("gradient at the input")
     handles = [
-        handle(KIND_STYLE["plain"][0], "solid", "", "product of a"),
-        handle(KIND_STYLE["residual"][0], "solid", "", "product of (1 + a)"),
-        handle("#8a8a8a", (0, (1, 1.5)), "", "1 + sum of a"),
+        handle(kind_colour("plain"), "solid", "", "product of a"),
+        handle(kind_colour("residual"), "solid", "", "product of (1 + a)"),
+        handle(palette().line, REFERENCE, "", "1 + sum of a"),
     ]
     figure.legend(handles=handles, loc="outside right center")
     return figure
@@ -78,5 +84,6 @@ FIGURES = (
         "1 + the sum of the a (dotted), as is often said; the sum in He et al. 2016, Eq. 5, is of "
         "functions of one another, and exact. By chance: the median of 1,000 draws.",
         _chain_rule,
+        is_measured=False,
     ),
 )

@@ -12,13 +12,20 @@ from matplotlib.figure import Figure
 from degradation.analysis.curves import RunCurves, Study
 from degradation.analysis.estimands import KINDS, Metric
 from degradation.analysis.statistics import mean_interval
-from degradation.analysis.style import KIND_STYLE, LINES, Drawing, handle, title
+from degradation.analysis.style import (
+    BEFORE,
+    LINES,
+    Drawing,
+    handle,
+    kind_style,
+    palette,
+    title,
+)
 
 START = Metric("probe/construction/shallow_eval_train_error_pct", is_first=True)
 END = Metric("eval/train_error_pct")
 GROWN = "grown_from"
 CONFIDENCE = 0.95
-GREY = "#8a8a8a"
 
 
 def _construction(study: Study) -> Figure | None:
@@ -34,10 +41,11 @@ def _construction(study: Study) -> Figure | None:
     panels[0].set_ylabel("training error in %")
     figure.legend(
         handles=[
-            handle("#4a4a4a", LINES["training"], "s", "from random weights", False),
-            handle(GREY, (0, (1, 2)), "", "the same function\nas the trained shallow net,\n"
+            *(handle(kind_style(kind)[0], LINES["training"], kind_style(kind)[1],
+                     f"{kind},\nfrom random weights", False) for kind in KINDS),
+            handle(palette().line, BEFORE, "", "the same function\nas the trained shallow net,\n"
                    "before any step"),
-            handle("#4a4a4a", "solid", "s", "trained on from there"),
+            handle(palette().text, LINES["training"], "D", "trained on from there"),
         ],
         loc="outside right center",
     )  # fmt: skip
@@ -46,14 +54,14 @@ def _construction(study: Study) -> Figure | None:
 
 
 def _panel(axes: Axes, study: Study, kind: str) -> None:
-    tint, marker = KIND_STYLE[kind]
+    tint, marker = kind_style(kind)
     depths = sorted({run.depth for run in study.runs if run.kind == kind})
     arms = [_runs(study, kind, depth, grown=grown) for grown in (False, True) for depth in depths]
     scratch, grown = arms[: len(depths)], arms[len(depths) :]
     _line(axes, depths, scratch, END, color=tint, marker=marker, linestyle=LINES["training"],
-          markerfacecolor="white")  # fmt: skip
-    _line(axes, depths, grown, START, color=GREY, linestyle=(0, (1, 2)))
-    _line(axes, depths, grown, END, color=tint, marker=marker)
+          markerfacecolor=palette().background)  # fmt: skip
+    _line(axes, depths, grown, START, color=palette().line, linestyle=BEFORE)
+    _line(axes, depths, grown, END, color=palette().text, marker="D", linestyle=LINES["training"])
     axes.set_xscale("log")
     axes.set_xticks(depths, list(map(str, depths)))
     axes.minorticks_off()
@@ -89,10 +97,10 @@ FIGURES = (
     Drawing(
         "construction",
         "Where nets begin that are a shallower net's function, and where training takes them",
-        "Clean training error of the last iterate. Dashed: from random weights. Dotted: a deeper "
-        "net that is the same function as the trained shallow one, before any step of its own. "
-        "Solid: trained on from there for as many steps again; at the shallow net's own depth "
-        "that is the shallow net trained on, the control.",
+        "Clean training error of the last iterate. Open: from random weights. Dash-dotted: a "
+        "deeper net that is the same function as the trained shallow one, before any step of its "
+        "own. Filled: trained on from there for as many steps again; at the shallow net's own "
+        "depth that is the shallow net trained on, the control.",
         _construction,
     ),
 )

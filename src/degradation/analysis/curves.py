@@ -10,6 +10,13 @@ from degradation.analysis.estimands import ERRORS, KINDS, Metric
 DIVERGED_ERROR_PCT = 90.0
 """What a diverged run counts as: chance for ten classes."""
 
+DATA_TITLES = {
+    "cifar10": "CIFAR-10",
+    "shapes": "shapes (procedural, not CIFAR-10)",
+    "mnist": "MNIST",
+    "uniform": "uniform random vectors",
+}
+
 
 class StudyError(ValueError):
     """Runs that cannot be judged together; the message names the file and what was found."""
@@ -117,13 +124,23 @@ class Study:
     @property
     def data_title(self) -> str:
         """The data set's name, with the warning that `shapes` needs wherever it stands."""
-        titles = {
-            "cifar10": "CIFAR-10",
-            "shapes": "shapes (procedural, not CIFAR-10)",
-            "mnist": "MNIST",
-            "uniform": "uniform random vectors",
-        }
-        return titles.get(self.data or "", self.data or "a data set not stated")
+        return DATA_TITLES.get(self.data or "", self.data or "a data set not stated")
+
+    @property
+    def scope(self) -> str:
+        """`CIFAR-10, preset quick`; arms with overrides may be of others, which are named."""
+        preset = [f"preset {self.preset}"] if self.preset else []
+        data = {str(run.config.get("data", {}).get("name", self.data)) for run in self.runs}
+        presets = {str(run.config.get("preset", self.preset)) for run in self.runs}
+        others = [DATA_TITLES.get(name, name) for name in sorted(data - {str(self.data)})]
+        others += [f"preset {name}" for name in sorted(presets - {str(self.preset)})]
+        mixed = [f"some arms: {', '.join(others)}"] if others else []
+        return ", ".join([self.data_title, *preset, *mixed])
+
+    @property
+    def test_name(self) -> str:
+        """Of the errors under `test/...`."""
+        return "held out" if self.holds_out else "test"
 
     @property
     def holds_out(self) -> bool:
@@ -132,7 +149,14 @@ class Study:
 
     @property
     def seeds_text(self) -> str:
-        """For example `n = 3 seeds`, or `n = 2 to 3 seeds` where the arms differ."""
+        """For example `n = 3 seeds`, or `n = 2 to 3 seeds` where the arms differ; with the runs
+        that diverged and those that are not counted.
+        """
         counts = sorted({len(self.ended(arm)) for arm in self.arms})
         span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        return f"n = {span} seed{'' if span == '1' else 's'}"
+        text = f"n = {span} seed{'' if span == '1' else 's'}"
+        ended = [run for run in self.runs if run.has_ended]
+        diverged = sum(run.status == records.DIVERGED for run in ended)
+        text += f", {diverged} of {len(ended)} runs diverged" if diverged else ""
+        left_out = len(self.runs) - len(ended)
+        return f"{text}, {left_out} unfinished left out" if left_out else text

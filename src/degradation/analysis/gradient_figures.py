@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from degradation.analysis.curves import RunCurves, Study
 from degradation.analysis.estimands import KINDS
 from degradation.analysis.statistics import mean_interval
-from degradation.analysis.style import KIND_STYLE, LINES, VARIANTS, Drawing, handle, title
+from degradation.analysis.style import (
+    BEFORE,
+    VARIANTS,
+    Drawing,
+    handle,
+    kind_style,
+    palette,
+    title,
+)
 
 RATIO = "probe/gradients/first_to_last_output"
 WEIGHT = "probe/gradients/weight/"
@@ -40,13 +48,13 @@ def _gradient_ratio(study: Study) -> Figure | None:
     for axes, variant in zip(panels, variants, strict=True):
         arms = _arms(study, variant)
         for kind in KINDS:
-            for index, when in enumerate(("test", "training")):
+            for index, line in enumerate((BEFORE, "solid")):
                 _ratio_line(axes, arms, kind, index)
                 if axes is panels[0]:
                     label = f"{kind}, {'last record' if index else 'before the first step'}"
-                    tint, marker = KIND_STYLE[kind]
-                    handles.append(handle(tint, LINES[when], marker, label, not index))
-        axes.axhline(0, color="#8a8a8a", linewidth=1)
+                    tint, marker = kind_style(kind)
+                    handles.append(handle(tint, line, marker, label, bool(index)))
+        axes.axhline(0, color=palette().line, linewidth=1)
         axes.set_title(VARIANTS.get(variant, variant) if variant else "batch norm")
         axes.set_xscale("log")
         depths = sorted({depth for _, depth in arms})
@@ -66,7 +74,7 @@ def _ratio_line(
     axes: Axes, arms: dict[tuple[str, int], list[RunCurves]], kind: str, index: int
 ) -> None:
     """index: 0 for the first record, -1 or 1 for the last; runs that broke off have no last."""
-    tint, marker = KIND_STYLE[kind]
+    tint, marker = kind_style(kind)
     points = []
     for (of_kind, depth), runs in sorted(arms.items(), key=lambda item: item[0][1]):
         if of_kind != kind:
@@ -85,8 +93,8 @@ def _ratio_line(
             axes.vlines(x, *interval, color=tint, linewidth=1.6)
     axes.plot(
         [x for x, _ in points], [y for _, y in points], color=tint,
-        linestyle=LINES["training" if index else "test"], marker=marker, markersize=6,
-        linewidth=1.6, markerfacecolor="white" if index else tint, markeredgewidth=1.3,
+        linestyle="solid" if index else BEFORE, marker=marker, markersize=6,
+        linewidth=1.6, markerfacecolor=tint if index else palette().background, markeredgewidth=1.3,
     )  # fmt: skip
 
 

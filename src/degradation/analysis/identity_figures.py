@@ -6,10 +6,17 @@ from matplotlib.figure import Figure
 
 from degradation.analysis.curves import RunCurves, Study
 from degradation.analysis.estimands import KINDS
-from degradation.analysis.style import KIND_STYLE, Drawing, handle, title
+from degradation.analysis.style import (
+    MARKERS,
+    REFERENCE,
+    Drawing,
+    handle,
+    kind_colour,
+    palette,
+    title,
+)
 
 DISTANCE = "probe/identity/net"
-DASHES = ("solid", (0, (4, 1.6)), (0, (1, 1.5)))
 FLOOR = 1e-6
 
 
@@ -24,12 +31,10 @@ def _distances(study: Study) -> Figure | None:
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for axes, variant in zip(panels.flat, variants, strict=False):
         for kind in KINDS:
-            for depth, dashes in zip(depths, DASHES, strict=False):
+            for depth in depths:
                 arm = "-".join(filter(None, (kind, str(depth), variant)))
-                _arm_lines(
-                    axes, [run for run in study.ended(arm) if DISTANCE in run.curves], dashes
-                )
-        axes.axhline(0.05, color="#8a8a8a", linewidth=0.9, linestyle=(0, (1, 2)))
+                _arm_lines(axes, [run for run in study.ended(arm) if DISTANCE in run.curves])
+        axes.axhline(0.05, color=palette().line, linewidth=0.9, linestyle=REFERENCE)
         axes.set_title(_name(variant), fontsize=9)
         axes.set_yscale("log")
         axes.set_ylim(FLOOR, 100)
@@ -37,10 +42,11 @@ def _distances(study: Study) -> Figure | None:
         axes.set_xlabel("iteration")
     figure.supylabel("||net(x) - x|| / ||x||", fontsize=10)
     handles = [
-        handle(KIND_STYLE[kind][0], dashes, "", f"{kind}, {depth // 2} block{'s' * (depth > 2)}")
+        handle(kind_colour(kind), "solid", MARKERS.get(depth, "X"),
+               f"{kind}, {depth // 2} block{'s' * (depth > 2)}")
         for kind in KINDS
-        for depth, dashes in zip(depths, DASHES, strict=False)
-    ]
+        for depth in depths
+    ]  # fmt: skip
     figure.legend(handles=handles, loc="outside right center")
     title(figure, study, "Distance from the identity", "each seed a thin line, geometric means")
     return figure
@@ -56,17 +62,17 @@ def _name(variant: str) -> str:
     return ", ".join(parts) if variant else "ReLU, small weights"
 
 
-def _arm_lines(axes: Axes, runs: list[RunCurves], dashes: object) -> None:
+def _arm_lines(axes: Axes, runs: list[RunCurves]) -> None:
     for run in runs:
-        curve, tint = run.curves[DISTANCE], KIND_STYLE[run.kind][0]
+        curve, tint = run.curves[DISTANCE], kind_colour(run.kind)
         axes.plot(curve.iterations, np.maximum(curve.values, FLOOR), color=tint, alpha=0.25,
-                  linewidth=0.7, linestyle=dashes)  # fmt: skip
+                  linewidth=0.7)  # fmt: skip
     whole = [run.curves[DISTANCE] for run in runs if run.status == "finished"]
     if whole:
         logs = np.log([np.maximum(curve.values, FLOOR) for curve in whole])
-        tint = KIND_STYLE[runs[0].kind][0]
+        tint = kind_colour(runs[0].kind)
         axes.plot(whole[0].iterations, np.exp(logs.mean(axis=0)), color=tint, linewidth=1.8,
-                  linestyle=dashes)  # fmt: skip
+                  marker=MARKERS.get(runs[0].depth, "X"), markersize=5, markevery=0.25)  # fmt: skip
 
 
 FIGURES = (

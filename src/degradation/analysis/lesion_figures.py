@@ -8,15 +8,19 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from degradation.analysis.curves import DIVERGED_ERROR_PCT, RunCurves, Study
+from degradation.analysis.curves import RunCurves, Study
 from degradation.analysis.estimands import KINDS
 from degradation.analysis.style import (
-    KIND_STYLE,
-    LINES,
+    BEFORE,
     MARKERS,
+    REFERENCE,
     Drawing,
+    chance,
     colour,
     handle,
+    kind_colour,
+    kind_style,
+    palette,
     title,
 )
 
@@ -29,7 +33,6 @@ ROWS = {
     "probe/lesion/swap/": "error with it and the\nnext swapped in %",
     DISTANCE: "distance from identity\n(change / input)",
 }
-GREY = "#8a8a8a"
 
 Arms = dict[tuple[str, int], list[RunCurves]]
 
@@ -72,30 +75,26 @@ def _lesion_blocks(study: Study) -> Figure | None:
         if prefix != DISTANCE:
             panels[row, 0].set_ylim(0, 100)
             for axes in panels[row]:
-                axes.axhline(DIVERGED_ERROR_PCT, color=GREY, linewidth=1, linestyle=(0, (1, 2)))
+                chance(axes, labelled=False)
         else:
             panels[row, 0].set_ylim(bottom=0)
     for column, depth in enumerate(depths):
         panels[0, column].set_title(f"{depth} layers")
         panels[-1, column].set_xlabel("block (1: at the input)")
         panels[-1, column].xaxis.set_major_locator(MaxNLocator(integer=True))
-    handles = [handle(*_line(kind), KIND_STYLE[kind][1], kind) for kind in KINDS]
-    handles += [handle(_line(kind)[0], (0, (4, 1.6)), "", f"{kind}, intact") for kind in KINDS]
-    handles += [handle(GREY, "none", "o", "changes the size", False)]
-    handles += [handle(GREY, (0, (1, 2)), "", "chance")]
+    handles = [handle(kind_colour(kind), "solid", kind_style(kind)[1], kind) for kind in KINDS]
+    handles += [handle(kind_colour(kind), BEFORE, "", f"{kind}, intact") for kind in KINDS]
+    handles += [handle(palette().line, "none", "o", "changes the size", False)]
+    handles += [handle(palette().line, REFERENCE, "", "chance")]
     figure.legend(handles=handles, loc="outside right center")
     title(figure, study, "Single blocks deleted and swapped", "mean and range")
     return figure
 
 
-def _line(kind: str) -> tuple[str, str]:
-    return KIND_STYLE[kind][0], "solid"
-
-
 def _block_line(axes: Axes, runs: list[RunCurves], kind: str, prefix: str) -> None:
     if not (found := series(runs, prefix)):
         return
-    tint, marker = KIND_STYLE[kind]
+    tint, marker = kind_style(kind)
     numbers, means = list(found), [float(np.mean(values)) for values in found.values()]
     axes.vlines(
         numbers, list(map(min, found.values())), list(map(max, found.values())),
@@ -106,12 +105,12 @@ def _block_line(axes: Axes, runs: list[RunCurves], kind: str, prefix: str) -> No
     if prefix == DISTANCE:
         return
     intact = float(np.mean([run.last[INTACT] for run in runs]))
-    axes.axhline(intact, color=tint, linewidth=1.3, linestyle=LINES["training"])
+    axes.axhline(intact, color=tint, linewidth=1.3, linestyle=BEFORE)
     kept = series(runs, DISTANCE)
     odd = [i for i in numbers if kept and i not in kept and "delete" in prefix]
     axes.plot(
         odd, [means[numbers.index(i)] for i in odd], color=tint, linestyle="none", marker=marker,
-        markersize=size, markerfacecolor="white",
+        markersize=size, markerfacecolor=palette().background,
     )  # fmt: skip
 
 
@@ -127,7 +126,7 @@ def _lesion_identity(study: Study) -> Figure | None:
             if of_kind == kind:
                 axes.plot(*_cost(runs), color=colour(depth), linestyle="none",
                           marker=MARKERS.get(depth, "X"), markersize=5.5, alpha=0.75)  # fmt: skip
-        axes.axhline(0, color=GREY, linewidth=1)
+        axes.axhline(0, color=palette().line, linewidth=1)
         axes.set_title(kind.capitalize())
         axes.set_xlim(left=0)
     panels[0].set_xlabel("||block(x) - x|| / ||x||")
@@ -161,13 +160,13 @@ def _lesion_several(study: Study) -> Figure | None:
         for (of_kind, depth), runs in arms.items():
             if of_kind == kind:
                 _several_line(axes, runs, depth)
-        axes.axhline(DIVERGED_ERROR_PCT, color=GREY, linewidth=1, linestyle=(0, (1, 2)))
+        chance(axes, labelled=False)
         axes.set_title(kind.capitalize())
         axes.set_xlabel("blocks deleted")
         axes.set_ylim(0, 100)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[0].set_ylabel("error in %")
-    handles = [*_depth_handles(arms, "solid"), handle(GREY, (0, (1, 2)), "", "chance")]
+    handles = [*_depth_handles(arms, "solid"), handle(palette().line, REFERENCE, "", "chance")]
     figure.legend(handles=handles, loc="outside right center")
     title(figure, study, "Several random blocks deleted", "mean and range")
     return figure
@@ -193,7 +192,7 @@ FIGURES = (
         "Error on 500 held-out images with one block of the trained net deleted (top), with it and "
         "the next one swapped (middle), and how far the block is from the identity (bottom): "
         "||F(x)|| / ||x|| of a residual block, ||block(x) - x|| / ||x|| of a plain one. Mean over "
-        "seeds, bars from the least to the greatest; dashed: the intact net; hollow: a block "
+        "seeds, bars from the least to the greatest; dash-dotted: the intact net; hollow: a block "
         "that changes the size, of which shortcut A is left in both nets.",
         _lesion_blocks,
     ),

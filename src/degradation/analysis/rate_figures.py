@@ -6,9 +6,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from degradation.analysis import rates
-from degradation.analysis.curves import DIVERGED_ERROR_PCT, Study
+from degradation.analysis.curves import Study
 from degradation.analysis.estimands import KINDS
-from degradation.analysis.style import MARKERS, Drawing, colour, handle, title
+from degradation.analysis.style import MARKERS, Drawing, chance, colour, handle, title
 
 
 def _error_by_rate(study: Study) -> Figure | None:
@@ -20,7 +20,7 @@ def _error_by_rate(study: Study) -> Figure | None:
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     panels = figure.subplots(1, len(KINDS), sharex=True, sharey=True)
     for axes, kind in zip(panels, KINDS, strict=True):
-        axes.axhline(DIVERGED_ERROR_PCT, color="#8a8a8a", linewidth=1, linestyle=(0, (1, 2)))
+        chance(axes, labelled=axes is panels[0])
         depths = [depth for of, depth in arms if of == kind]
         for place, depth in enumerate(depths):
             _line(axes, depth, arms[kind, depth], 1.035 ** (place - (len(depths) - 1) / 2))
@@ -31,8 +31,6 @@ def _error_by_rate(study: Study) -> Figure | None:
         axes.xaxis.set_major_formatter("{x:g}")
         axes.set_xlabel("learning rate")
     panels[0].set_ylabel("error on the images held out, in %")
-    panels[0].text(0.01, DIVERGED_ERROR_PCT, "chance", color="#5f5f5f", fontsize=9, ha="left",
-                   va="bottom", transform=panels[0].get_yaxis_transform())  # fmt: skip
     handles = [
         handle(colour(d), "solid", MARKERS.get(d, "X"), f"{d} layers")
         for d in sorted({depth for _, depth in arms})

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from degradation import plain
-from degradation.analysis import figures, tables
+from degradation.analysis import captions, figures, tables
 from degradation.analysis.claims import EXACT, Claims, claims_path, load
 from degradation.analysis.curves import Study, StudyError
 from degradation.analysis.judge import Verdict, judge, write_verdict
@@ -74,7 +74,7 @@ def closing_text(study_dir: Path, committed_dir: Path | None) -> str:
         read_records(committed_dir) if committed_dir and (committed_dir / "runs").is_dir() else None
     )
     errors = tables.text_table(tables.closing_rows(read_records(study_dir), kept))
-    names = [f"{stem}.{form}" for stem in figures.STEMS for form in ("png", "svg")]
+    names = [f"{stem}.{form}" for stem in figures.ALL for form in ("png", "svg")]
     paths = [study_dir / name for name in (REPORT, *names)]
     found = "\n".join(path.as_posix() for path in paths if path.exists())
     note = "training: the paper's is the running error, ours the clean one of the last iterate"
@@ -150,25 +150,7 @@ def _report_text(
         tables.markdown(tables.verdict_rows(verdicts, 1 - 2 * claims.level)),
         _sentences(verdicts),
         "## Figures",
-        *(
-            ["![Error curves, plain and residual](curves.png)", _caption(study)]
-            if "curves" in drawn
-            else []
-        ),
-        *(
-            [
-                "![Error of the last iterate against depth](final_error.png)",
-                f"Last iterate on {study.data_title}, preset {study.preset}, {study.seeds_text}: "
-                "mean over seeds with Student's 95 % interval; each seed a dot.",
-            ]
-            if "final_error" in drawn
-            else []
-        ),
-        *(
-            f"![{figure.title}]({figure.stem}.png)\n\n{figure.caption}"
-            for figure in figures.OWN
-            if figure.stem in drawn
-        ),
+        *_figures(study, drawn),
         *_measured(study),
         *_errors(study),
         "## Runs",
@@ -181,6 +163,15 @@ def _report_text(
         _limits(study),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _figures(study: Study, drawn: Collection[str]) -> list[str]:
+    found = [
+        ("curves", "Error curves, plain and residual", captions.curves(study)),
+        ("final_error", "Error of the last iterate against depth", captions.final_error(study)),
+    ]
+    found += [(figure.stem, figure.title, captions.own(study, figure)) for figure in figures.OWN]
+    return [f"![{name}]({stem}.png)\n\n{text}" for stem, name, text in found if stem in drawn]
 
 
 def _question(study: Study, claims: Claims) -> str:
@@ -204,36 +195,6 @@ def _sentences(verdicts: list[Verdict]) -> str:
             lines.append(f"  - `{verdict.estimand}`; power expected beforehand: {power}.")
         lines += [f"  - {note}" for note in tables.notes(verdict)]
     return "\n".join(lines)
-
-
-def _caption(study: Study) -> str:
-    return (
-        f"Error over iterations on {study.data_title}, preset {study.preset}, {study.seeds_text}: "
-        "training dashed, test solid; mean over seeds, band from the best seed to the worst; "
-        "dotted lines where the learning rate drops." + _curve_images(study) + _left_out(study)
-    )
-
-
-def _left_out(study: Study) -> str:
-    others = [variant for variant in study.variants if variant]
-    return f" Without the arms with overrides: {', '.join(others)}." if others else ""
-
-
-def _curve_images(study: Study) -> str:
-    """Which images the curves are measured on, where a config says so."""
-    sizes = {
-        tuple(
-            run.config.get("trainer", {}).get(f"curve_{part}_images") for part in ("train", "test")
-        )
-        for run in study.runs
-    }
-    looks = {run.config.get("trainer", {}).get("eval_every") for run in study.runs}
-    if len(sizes) != 1 or not all(size := sizes.pop()) or looks == {0}:
-        return ""
-    return (
-        f" The curves are measured on the same {size[0]:,} training and {size[1]:,} test images "
-        "throughout, the last iterate on all."
-    )
 
 
 def _measured(study: Study) -> list[str]:

@@ -7,35 +7,40 @@ from numpy.typing import NDArray
 
 from degradation.analysis.curves import RunCurves, Study
 from degradation.analysis.estimands import KINDS
-from degradation.analysis.style import LINES, MARKERS, Drawing, colour, handle, title
+from degradation.analysis.style import (
+    MARKERS,
+    Drawing,
+    colour,
+    handle,
+    title,
+)
 
 LAYER = "probe/responses/layer/"
-KIND_LINE = {"plain": LINES["training"], "residual": LINES["test"]}
+ORDERS = {"in their order": "3x3 layer (1: at the input)", "ranked": "rank of the layer"}
+"""Of the layers, and what the axis then counts."""
 
 
 def _layer_responses(study: Study) -> Figure | None:
-    """Each net's layers at the end of training, in their order and from the largest to the
-    smallest.
+    """Each net's layers at the end of training: in their order, and from the largest to the
+    smallest, a column a kind.
     """
     if not (arms := _responses(study)):
         return None
-    figure = Figure(figsize=(10, 4.6), layout="constrained")
-    in_order, ranked = figure.subplots(1, 2, sharex=True, sharey=True)
+    figure = Figure(figsize=(10, 7.4), layout="constrained")
+    panels = figure.subplots(2, len(KINDS), sharex=True, sharey=True)
     for (kind, depth), logs in arms.items():
-        _line(in_order, kind, depth, logs.mean(axis=0))
-        _line(ranked, kind, depth, np.sort(logs, axis=1)[:, ::-1].mean(axis=0))
-    in_order.set_title("In their order")
-    in_order.set_xlabel("3x3 layer (1: at the input)")
-    in_order.set_ylabel("standard deviation of the response")
-    ranked.set_title("Ranked")
-    ranked.set_xlabel("rank of the layer")
-    in_order.set_yscale("log")
-    in_order.yaxis.set_major_formatter("{x:g}")
-    handles = [
-        handle(colour(depth), KIND_LINE[kind], MARKERS.get(depth, "X"), f"{kind}-{depth}",
-               kind == "residual")
-        for kind, depth in arms
-    ]  # fmt: skip
+        column = KINDS.index(kind)
+        _line(panels[0, column], depth, logs.mean(axis=0))
+        _line(panels[1, column], depth, np.sort(logs, axis=1)[:, ::-1].mean(axis=0))
+    for row, (order, label) in enumerate(ORDERS.items()):
+        for axes, kind in zip(panels[row], KINDS, strict=True):
+            axes.set_title(f"{kind.capitalize()}, {order}")
+            axes.set_xlabel(label)
+        panels[row, 0].set_ylabel("standard deviation of the response")
+    panels[0, 0].set_yscale("log")
+    panels[0, 0].yaxis.set_major_formatter("{x:g}")
+    depths = sorted({depth for _, depth in arms})
+    handles = [handle(colour(d), "solid", MARKERS.get(d, "X"), f"{d} layers") for d in depths]
     figure.legend(handles=handles, loc="outside right center")
     title(figure, study, "Layer responses", "last iterate, geometric mean over seeds")
     return figure
@@ -60,12 +65,11 @@ def _stds(run: RunCurves) -> list[float]:
     return [run.last[f"{LAYER}{layer}"] for layer in range(1, count + 1)]
 
 
-def _line(axes: Axes, kind: str, depth: int, logs: NDArray[np.float64]) -> None:
-    tint, count = colour(depth), len(logs)
+def _line(axes: Axes, depth: int, logs: NDArray[np.float64]) -> None:
+    count = len(logs)
     axes.plot(
-        range(1, count + 1), 10**logs, color=tint, linestyle=KIND_LINE[kind], linewidth=1.5,
-        marker=MARKERS.get(depth, "X"), markersize=5, markeredgewidth=1.2,
-        markerfacecolor=tint if kind == "residual" else "white", markevery=max(1, count // 6),
+        range(1, count + 1), 10**logs, color=colour(depth), linewidth=1.5,
+        marker=MARKERS.get(depth, "X"), markersize=5, markevery=max(1, count // 6),
     )  # fmt: skip
 
 

@@ -10,7 +10,17 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from degradation.analysis.curves import RunCurves, Study
 from degradation.analysis.estimands import KINDS, Metric
 from degradation.analysis.statistics import mean_interval
-from degradation.analysis.style import KIND_STYLE, LINES, MARKERS, Drawing, colour, handle, title
+from degradation.analysis.style import (
+    BEFORE,
+    MARKERS,
+    Drawing,
+    colour,
+    handle,
+    kind_colour,
+    kind_style,
+    palette,
+    title,
+)
 
 LAG = "probe/shattering/autocorrelation/"
 SLOPE = "probe/shattering/slope/"
@@ -45,7 +55,7 @@ def _autocorrelation(study: Study) -> Figure | None:
     panels = figure.subplots(len(variants), len(KINDS), sharex=True, sharey=True, squeeze=False)
     for row, (variant, arms) in zip(panels, variants.items(), strict=True):
         for axes, kind in zip(row, KINDS, strict=True):
-            axes.axhline(0, color="#8a8a8a", linewidth=1)
+            axes.axhline(0, color=palette().line, linewidth=1)
             for (of_kind, depth), runs in arms.items():
                 if of_kind == kind:
                     _lag_curve(axes, depth, runs)
@@ -92,7 +102,7 @@ def _by_depth(study: Study) -> Figure | None:
     figure = Figure(figsize=(3.6 * len(variants) + 2.4, 4.4), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, len(variants), sharey=True))
     for axes, (variant, arms) in zip(panels, variants.items(), strict=True):
-        axes.axhline(0, color="#8a8a8a", linewidth=1)
+        axes.axhline(0, color=palette().line, linewidth=1)
         for kind in KINDS:
             for is_first in (True, False):
                 _depth_line(axes, arms, kind, is_first=is_first)
@@ -105,7 +115,7 @@ def _by_depth(study: Study) -> Figure | None:
     panels[0].set_ylabel("correlation of neighbouring gradients")
     panels[0].set_ylim(-0.2, 1.05)
     handles = [
-        handle(*_look(kind, is_first), f"{kind}, {when}", is_first)
+        handle(*_look(kind, is_first), f"{kind}, {when}", not is_first)
         for kind in KINDS
         for is_first, when in ((True, "before the first step"), (False, "last record"))
     ]
@@ -116,8 +126,8 @@ def _by_depth(study: Study) -> Figure | None:
 
 
 def _look(kind: str, is_first: bool) -> tuple[str, Any, str]:
-    tint, marker = KIND_STYLE[kind]
-    return tint, LINES["test" if is_first else "training"], marker
+    tint, marker = kind_style(kind)
+    return tint, BEFORE if is_first else "solid", marker
 
 
 def _depth_line(axes: Axes, arms: Arms, kind: str, *, is_first: bool) -> None:
@@ -137,7 +147,7 @@ def _depth_line(axes: Axes, arms: Arms, kind: str, *, is_first: bool) -> None:
     axes.plot(
         [x for x, _ in points], [y for _, y in points], color=tint, linestyle=line,
         marker=marker, markersize=6, linewidth=1.6,
-        markerfacecolor=tint if is_first else "white", markeredgewidth=1.3,
+        markerfacecolor=palette().background if is_first else tint, markeredgewidth=1.3,
     )  # fmt: skip
 
 
@@ -170,7 +180,7 @@ def _slopes(study: Study) -> Figure | None:
 def _slope_line(axes: Axes, run: RunCurves) -> None:
     count = sum(key.startswith(SLOPE) for key in run.curves)
     slopes = np.array([run.curves[f"{SLOPE}{i}"].values[0] for i in range(1, count + 1)])
-    tint, _ = KIND_STYLE[run.kind]
+    tint = kind_colour(run.kind)
     axes.plot(range(1, count + 1), slopes / np.abs(slopes).max(), color=tint, linewidth=1.2)
 
 

@@ -7,7 +7,16 @@ from matplotlib.figure import Figure
 from degradation.analysis.curves import DIVERGED_ERROR_PCT, RunCurves, Study
 from degradation.analysis.estimands import KINDS, Metric
 from degradation.analysis.statistics import mean_interval
-from degradation.analysis.style import KIND_STYLE, MARKERS, VARIANTS, Drawing, handle, title
+from degradation.analysis.style import (
+    MARKERS,
+    REFERENCE,
+    VARIANTS,
+    Drawing,
+    handle,
+    kind_colour,
+    palette,
+    title,
+)
 from degradation.records import DIVERGED
 
 ERROR = Metric("eval/train_error_pct")
@@ -40,8 +49,8 @@ def _rises(study: Study) -> Figure | None:
         for kind, side in zip(KINDS, (-0.17, 0.17), strict=True):
             found = [(depth, arms.get((variant, kind, depth), [])) for depth in depths]
             _rise(axes, row + side, kind, found)
-    axes.axvline(DIVERGED_ERROR_PCT, color="#8a8a8a", linewidth=1, linestyle=(0, (1, 2)))
-    axes.text(DIVERGED_ERROR_PCT, 1, "chance", color="#5f5f5f", fontsize=9, ha="right",
+    axes.axvline(DIVERGED_ERROR_PCT, color=palette().line, linewidth=1, linestyle=REFERENCE)
+    axes.text(DIVERGED_ERROR_PCT, 1, "chance", color=palette().muted, fontsize=9, ha="right",
               va="bottom", transform=axes.get_xaxis_transform())  # fmt: skip
     axes.set_yticks(range(len(variants)), [VARIANTS.get(name, name) for name in variants])
     axes.set_ylim(len(variants) - 0.5, -0.5)
@@ -49,7 +58,7 @@ def _rises(study: Study) -> Figure | None:
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("clean training error of the last iterate in %")
     handles = [
-        handle(KIND_STYLE[kind][0], "solid", MARKERS.get(depth, "X"), f"{kind}, {depth} layers",
+        handle(kind_colour(kind), "solid", MARKERS.get(depth, "X"), f"{kind}, {depth} layers",
                filled=depth == depths[1])
         for kind in KINDS for depth in depths
     ]  # fmt: skip
@@ -66,7 +75,7 @@ def _place(variant: str) -> tuple[int, str]:
 
 def _rise(axes: Axes, y: float, kind: str, found: list[tuple[int, list[RunCurves]]]) -> None:
     """One kind of one variant: `found` has the shallow net's runs and the deep one's."""
-    tint = KIND_STYLE[kind][0]
+    tint = kind_colour(kind)
     means = []
     for place, (depth, runs) in enumerate(found):
         values = [value for run in runs if (value := run.value(ERROR)) is not None]
@@ -78,12 +87,12 @@ def _rise(axes: Axes, y: float, kind: str, found: list[tuple[int, list[RunCurves
             axes.hlines(y, *interval, color=tint, linewidth=3, alpha=0.3)
         axes.plot(
             means[-1:], [y], marker=MARKERS.get(depth, "X"), color=tint, markersize=7, zorder=3,
-            markerfacecolor=tint if place else "white", markeredgewidth=1.4,
+            markerfacecolor=tint if place else palette().background, markeredgewidth=1.4,
         )  # fmt: skip
         if diverged := sum(run.status == DIVERGED for run in runs):
             told = f"{diverged} of {len(runs)} diverged"
             axes.annotate(told, (means[-1], y), (-7, -4), textcoords="offset points", fontsize=8,
-                          color="#5f5f5f", ha="right", va="top")  # fmt: skip
+                          color=palette().muted, ha="right", va="top")  # fmt: skip
     axes.plot(means, [y] * len(means), color=tint, linewidth=1.4)
 
 

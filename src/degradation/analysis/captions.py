@@ -1,0 +1,57 @@
+"""What stands below the figures: what is shown, of which data set and preset, and how many runs."""
+
+from degradation.analysis.curves import Study
+from degradation.analysis.style import Drawing
+from degradation.records import DIVERGED
+
+
+def curves(study: Study) -> str:
+    return (
+        f"Error over iterations on {study.scope}, {study.seeds_text}: training dashed, "
+        f"{study.test_name} solid; mean over seeds, band from the best seed to the worst; dotted "
+        "lines where the learning rate drops."
+        + _diverged(study, "goes on at 90 %")
+        + _curve_images(study)
+        + _left_out(study)
+    )
+
+
+def final_error(study: Study) -> str:
+    return (
+        f"Last iterate on {study.scope}, {study.seeds_text}: mean over seeds with Student's 95 % "
+        f"interval; each seed a dot.{_diverged(study, 'counts as 90 %')}"
+    )
+
+
+def own(study: Study, figure: Drawing) -> str:
+    """Of a single experiment's figure; n of the whole study, as in its title."""
+    if not figure.is_measured:
+        return figure.caption
+    what = study.scope[:1].upper() + study.scope[1:]
+    return f"{figure.caption} {what}, {study.seeds_text}."
+
+
+def _diverged(study: Study, what: str) -> str:
+    return f" A diverged run {what}." if any(run.status == DIVERGED for run in study.runs) else ""
+
+
+def _left_out(study: Study) -> str:
+    others = [variant for variant in study.variants if variant]
+    return f" Without the arms with overrides: {', '.join(others)}." if others else ""
+
+
+def _curve_images(study: Study) -> str:
+    """Which images the curves are measured on, where a config says so."""
+    sizes = {
+        tuple(
+            run.config.get("trainer", {}).get(f"curve_{part}_images") for part in ("train", "test")
+        )
+        for run in study.runs
+    }
+    looks = {run.config.get("trainer", {}).get("eval_every") for run in study.runs}
+    if len(sizes) != 1 or not all(size := sizes.pop()) or looks == {0}:
+        return ""
+    return (
+        f" The curves are measured on the same {size[0]:,} training and {size[1]:,} "
+        f"{study.test_name} images throughout, the last iterate on all."
+    )

@@ -1,0 +1,93 @@
+"""Figure of the rise of the error with depth while it forms: error against depth, moment by moment
+of training.
+"""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from degradation.analysis.curves import RunCurves, Study
+from degradation.analysis.estimands import KINDS
+from degradation.analysis.series import TRAIN_CURVES, by_depth, densest, on_grid
+from degradation.analysis.style import LINES, Drawing, chance, handle, kind_style, palette, title
+
+MOMENTS = 5
+FEWEST_DEPTHS = 3
+"""Two ends make no line that rises."""
+
+
+def _forming(study: Study) -> Figure | None:
+    """A panel a moment, in it clean training error against depth, plain and residual."""
+    key = densest(study, TRAIN_CURVES)
+    arms = {
+        kind: {
+            depth: measured
+            for depth, runs in by_depth(study, kind).items()
+            if (measured := [run for run in runs if key in run.curves])
+        }
+        for kind in KINDS
+    }
+    moments = _moments([run for of in arms.values() for runs in of.values() for run in runs], key)
+    if min(map(len, arms.values())) < FEWEST_DEPTHS or len(moments) < MOMENTS:
+        return None
+    figure = Figure(figsize=(11.5, 3.9), layout="constrained")
+    panels = figure.subplots(1, len(moments), sharex=True, sharey=True)
+    for axes, moment in zip(panels, moments, strict=True):
+        chance(axes, labelled=axes is panels[0])
+        for kind in KINDS:
+            _line(axes, arms[kind], key, moment, kind)
+        _furnish(axes, moment, sorted({depth for of in arms.values() for depth in of}))
+    panels[0].set_ylabel("training error in %")
+    figure.supxlabel("depth (weighted layers)", fontsize=10)
+    handles = [
+        handle(tint, LINES["training"], marker, kind, False)
+        for kind in KINDS
+        for tint, marker in [kind_style(kind)]
+    ]
+    figure.legend(handles=handles, loc="outside right center")
+    title(figure, study, "The rise with depth as it forms", "mean over seeds, each seed a dot")
+    return figure
+
+
+def _moments(runs: list[RunCurves], key: str) -> list[int]:
+    """Of those at which every run that did not diverge was measured, evenly spread ones."""
+    grids = [set(run.curves[key].iterations) for run in runs if run.status == "finished"]
+    common = sorted(set.intersection(*grids) - {0}) if grids else []
+    if not common:
+        return []
+    wanted = np.linspace(common[0], common[-1], MOMENTS)
+    return list(dict.fromkeys(min(common, key=lambda i: abs(i - at)) for at in wanted))
+
+
+def _line(axes: Axes, arms: dict[int, list[RunCurves]], key: str, moment: int, kind: str) -> None:
+    tint, marker = kind_style(kind)
+    means = []
+    for depth, runs in arms.items():
+        errors = [float(on_grid(run, key, [moment])[0]) for run in runs]
+        means.append(float(np.mean(errors)))
+        axes.plot([depth] * len(errors), errors, ".", color=tint, alpha=0.35, markersize=5)
+    axes.plot(
+        list(arms), means, color=tint, linestyle=LINES["training"], linewidth=1.7, marker=marker,
+        markersize=6, markerfacecolor=palette().background, markeredgewidth=1.4,
+    )  # fmt: skip
+
+
+def _furnish(axes: Axes, moment: int, depths: list[int]) -> None:
+    axes.set_title(f"iteration {moment:,}", fontsize=11)
+    axes.set_xscale("log")
+    axes.margins(x=0.12)
+    axes.xaxis.set_major_locator(FixedLocator(depths))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter("{x:.0f}")
+
+
+FIGURES = (
+    Drawing(
+        "forming",
+        "Training error against depth at five moments of training",
+        "The rise with depth as it forms: clean training error at five moments of training, on the "
+        "images of the curves; mean over seeds, each seed a dot; a diverged run goes on at 90 %.",
+        _forming,
+    ),
+)
