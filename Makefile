@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export EXPERIMENT PRESET SEEDS DATA_ROOT RUNS  # recipes read them as the shell's, whatever is in them
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-gpu test-slow lint report check-claims missing evidence doctor rates reconstructions gpu bench dashboard mirror torture publish imagenet-table bundle reference lock clean
+.PHONY: help setup reproduce test test-gpu test-slow lint report check-claims missing status evidence doctor rates reconstructions gpu bench dashboard mirror torture publish imagenet-table bundle reference lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -70,6 +70,9 @@ publish: setup ## copy the finished runs from outputs/ to results/ and redraw
 
 missing: setup ## list the runs of a study that results/ lacks
 	@$(BIN)/python scripts/missing.py --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)" --seeds="$$SEEDS"
+
+status: setup ## how far a study is: iterations, errors, time left; also while it is at work
+	@$(BIN)/python scripts/status.py --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)" --seeds="$$SEEDS"
 
 evidence: setup ## make those runs and publish each as it ends
 	@$(BIN)/python scripts/evidence.py --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)" --seeds="$$SEEDS" --data-root="$$DATA_ROOT"

@@ -1,13 +1,27 @@
-"""Who is at work on what: locks on files, which end with their process however that ends."""
+"""Who is at work on what: locks on files, which end with their process however that ends. The file
+has the time at which its lock was taken last.
+"""
 
+import contextlib
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
+
+import filelock
 
 LOCK = ".lock"
 """Of a run, in its directory; of a study's report, in the study's."""
 PATIENCE_S = 0.5
 """How long a run asks for its lock: who only looks whether it is held has it for a moment."""
+
+
+@contextlib.contextmanager
+def hold(path: Path) -> Iterator[None]:
+    """Raises filelock.Timeout where another process holds it."""
+    with filelock.FileLock(path, timeout=PATIENCE_S):
+        os.utime(path)
+        yield
 
 
 def is_held(path: Path) -> bool:
@@ -23,3 +37,11 @@ def is_held(path: Path) -> bool:
     finally:
         os.close(lock)
     return False
+
+
+def taken_at(path: Path) -> int | None:
+    """When it was taken last, in nanoseconds; None where it never was."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None

@@ -8,7 +8,7 @@ else (W&B, tables, figures) is made from it.
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -168,16 +168,20 @@ def read_rows(path: Path) -> list[Row]:
     """The lines of a `metrics.jsonl`; a last line without its end is a write cut short and is not
     data.
     """
-    if not path.exists():
-        return []
-    lines = path.read_bytes().split(b"\n")[:-1]
+    return rows_of(path.read_bytes(), path) if path.exists() else []
+
+
+def rows_of(content: bytes, path: Path, before: Sequence[Row] = ()) -> list[Row]:
+    """The rows of a part of a `metrics.jsonl`; before: those that stand before it."""
     rows: list[Row] = []
-    for number, line in enumerate(lines, 1):
+    at = before[-1]["iteration"] if before else -1
+    for number, line in enumerate(content.split(b"\n")[:-1], len(before) + 1):
         try:
             row = plain.json_of(line)
             assert all(map(plain.is_number, row.values()))
             assert isinstance(row["iteration"], int)
-            assert row["iteration"] > (rows[-1]["iteration"] if rows else -1)
+            assert row["iteration"] > at
+            at = row["iteration"]
         except (PlainError, KeyError, AttributeError, AssertionError):
             raise RecordError(
                 f"{path}: line {number} is not a line of a record: {line[:60]!r}"

@@ -16,7 +16,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from rich.console import Console
 
 from degradation import cli, config, environment, estimate, locks, train
-from degradation.analysis import claims, live
+from degradation.analysis import claims, live, progress
 from degradation.config import Config, ConfigError, HardwareConfig
 from degradation.data.images import DownloadError, load_images
 
@@ -141,10 +141,10 @@ def choose_preset(experiment: str, plans: Mapping[str, Plan]) -> str:
     return chosen
 
 
-def planned(runs: Plan) -> list[live.Planned]:
-    """For the live view; a step costs about in proportion to the depth."""
+def planned(runs: Plan) -> list[progress.Planned]:
+    """For the live view."""
     return [
-        live.Planned(name, run.schedule.iterations, run.schedule.iterations * run.model.depth)
+        progress.planned(name, run.schedule.iterations, run.model.depth)
         for name, run in runs.items()
     ]
 
@@ -154,7 +154,7 @@ def unfinished(runs: Plan) -> dict[str, Config]:
     study = config.study_dir(next(iter(runs.values())))
     for name, run in runs.items():
         train.refuse_other_config(study / "runs" / name, run)
-    states = live.Sweep(study, planned(runs)).look()
+    states = progress.Sweep(study, planned(runs)).look()
     return {run.plan.name: runs[run.plan.name] for run in states if not run.has_ended}
 
 
@@ -172,21 +172,21 @@ def sweep(
     """
     device = environment.select_device(HardwareConfig()).type
     launcher = {"cpu": ["hydra/launcher=pool"], "cuda": ["hydra/launcher=fleet"]}.get(device, [])
-    watched = live.Sweep(study, planned(runs))
+    watched = progress.Sweep(study, planned(runs), is_own=True)
 
     def is_elsewhere() -> bool:
         at_each_look()
         return bool(_elsewhere(study, runs))
 
     while True:
-        before = live.fraction_done(watched.look())
+        before = progress.fraction_done(watched.look())
         status, shared, killed = _multirun([*arguments, *launcher], study, watched, at_each_look)
         if shared and (names := _elsewhere(study, runs)):
             print(f"another process is at work on {', '.join(names)}; waiting", flush=True)
             live.watch(watched, is_elsewhere, Console())
         if not status or not unfinished(runs):
             return 0
-        is_further = live.fraction_done(watched.look()) > before
+        is_further = progress.fraction_done(watched.look()) > before
         if not shared and not (killed and is_further):
             return status
 
@@ -207,13 +207,16 @@ def _log(study: Path, held: contextlib.ExitStack) -> Path:
     for number in itertools.count(1):
         log = study / (f"sweep.{number}.log" if number > 1 else "sweep.log")
         with contextlib.suppress(filelock.Timeout):
-            held.enter_context(filelock.FileLock(f"{log}.lock", timeout=0))
+            held.enter_context(locks.hold(log.with_name(f"{log.name}.lock")))
             return log
     raise AssertionError
 
 
 def _multirun(
-    arguments: Sequence[str], study: Path, watched: live.Sweep, at_each_look: Callable[[], object]
+    arguments: Sequence[str],
+    study: Path,
+    watched: progress.Sweep,
+    at_each_look: Callable[[], object],
 ) -> tuple[int, bool, bool]:
     """The exit status, whether others were at some of the runs, whether the pool was killed."""
     study.mkdir(parents=True, exist_ok=True)

@@ -89,7 +89,7 @@ def _open(run_dir: Path, cfg: Config, held: contextlib.ExitStack) -> dict[str, A
     """Takes the run's lock; the summary of a run that has ended already. Raises ConfigError."""
     run_dir.mkdir(parents=True, exist_ok=True)
     try:
-        held.enter_context(filelock.FileLock(run_dir / locks.LOCK, timeout=locks.PATIENCE_S))
+        held.enter_context(locks.hold(run_dir / locks.LOCK))
     except filelock.Timeout:
         raise ConfigError(f"{run_dir}: {AT_WORK}") from None
     refuse_other_config(run_dir, cfg)

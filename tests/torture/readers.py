@@ -30,7 +30,17 @@ from degradation import (
     reproduce,
     tracking,
 )
-from degradation.analysis import claims, estimands, judge, live, rates, report, sources, tables
+from degradation.analysis import (
+    claims,
+    estimands,
+    judge,
+    live,
+    progress,
+    rates,
+    report,
+    sources,
+    tables,
+)
 from degradation.analysis.curves import Study, StudyError
 from degradation.checkpoint import CheckpointError
 from degradation.config import ConfigError
@@ -113,9 +123,10 @@ def read_study(folder: Path) -> None:
 
 
 def watch_study(folder: Path) -> None:
-    looks = live.Sweep(folder, [live.Planned(name, 340, 1.0) for name in RUNS]).look()
+    plan = [progress.Planned(name, 340, 1.0) for name in RUNS]
+    looks = progress.Sweep(folder, plan).look()
     live.view(looks, 1)
-    live._total_text(looks, live.seconds_left(looks, 1))
+    live.text(looks, 1)
 
 
 def reread_config(folder: Path) -> None:

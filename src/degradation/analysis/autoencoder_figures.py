@@ -89,8 +89,8 @@ def _losses(study: Study) -> Figure | None:
         axes.set_title(VARIANTS.get(variant, variant) if variant else "inputs in [-1, 1]")
     if "" in study.variants:
         panels[0].axhline(FLOOR, color=palette().line, linewidth=1, linestyle=REFERENCE)
-        panels[0].annotate("the plain net's floor", (0, FLOOR), xytext=(4, -12), fontsize=9,
-                           textcoords="offset points", color=palette().muted)  # fmt: skip
+        panels[0].text(0.01, FLOOR, "the plain net's floor", color=palette().muted, fontsize=9,
+                       va="top", transform=panels[0].get_yaxis_transform())  # fmt: skip
     panels[0].set_ylabel("mean squared error")
     handles = [handle(kind_colour(kind), LINES["training"], "", kind) for kind in KINDS]
     figure.legend(handles=handles, loc="outside right center")

@@ -6,11 +6,12 @@ from degradation.records import DIVERGED
 
 
 def curves(study: Study) -> str:
+    shown = study.without_variants
     return (
-        f"Error over iterations on {study.scope}, {study.seeds_text}: training dashed, "
+        f"Error over iterations on {shown.scope}, {shown.seeds_text}: training dashed, "
         f"{study.test_name} solid; mean over seeds, band from the best seed to the worst; dotted "
         "lines where the learning rate drops."
-        + _diverged(study, "goes on at 90 %")
+        + _diverged(shown, "goes on at 90 %")
         + _curve_images(study)
         + _left_out(study)
     )
@@ -24,11 +25,12 @@ def final_error(study: Study) -> str:
 
 
 def own(study: Study, figure: Drawing) -> str:
-    """Of a single experiment's figure; n of the whole study, as in its title."""
+    """Of a single experiment's figure; n of all arms that it shows."""
     if not figure.is_measured:
         return figure.caption
-    what = study.scope[:1].upper() + study.scope[1:]
-    return f"{figure.caption} {what}, {study.seeds_text}."
+    shown = study if figure.has_variants else study.without_variants
+    what = shown.scope[:1].upper() + shown.scope[1:]
+    return f"{figure.caption} {what}, {shown.seeds_text}."
 
 
 def _diverged(study: Study, what: str) -> str:

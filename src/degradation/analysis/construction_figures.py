@@ -49,7 +49,9 @@ def _construction(study: Study) -> Figure | None:
         ],
         loc="outside right center",
     )  # fmt: skip
-    title(figure, study, "A solution by construction", f"mean and {CONFIDENCE:.0%} interval")
+    title(
+        figure, study, "A solution by construction", f"mean and {100 * CONFIDENCE:.0f} % interval"
+    )
     return figure
 
 

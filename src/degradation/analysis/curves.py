@@ -1,6 +1,6 @@
 """The runs of a study as the analysis sees them, wherever they come from (`sources`)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +136,11 @@ class Study:
         others += [f"preset {name}" for name in sorted(presets - {str(self.preset)})]
         mixed = [f"some arms: {', '.join(others)}"] if others else []
         return ", ".join([self.data_title, *preset, *mixed])
+
+    @property
+    def without_variants(self) -> "Study":
+        """Its arms without overrides."""
+        return replace(self, runs=[run for run in self.runs if not run.overrides])
 
     @property
     def test_name(self) -> str:

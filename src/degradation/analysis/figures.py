@@ -107,7 +107,8 @@ def _has_errors(study: Study) -> bool:
 
 def _error_curves(study: Study) -> Figure | None:
     """Two panels, plain and residual: mean over seeds, band from the best to the worst seed."""
-    if not _has_errors(study) or "" not in study.variants:
+    shown = study.without_variants
+    if not _has_errors(shown):
         return None
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
@@ -136,7 +137,7 @@ def _error_curves(study: Study) -> Figure | None:
     handles += [handle(palette().text, LINES["training"], "", f"training ({label})")]
     handles += [handle(palette().text, LINES["test"], "", study.test_name)]
     figure.legend(handles=handles, loc="outside right center")
-    title(figure, study, "Error curves", "mean over seeds, band from the best seed to the worst")
+    title(figure, shown, "Error curves", "mean over seeds, band from the best seed to the worst")
     return figure
 
 
@@ -232,7 +233,7 @@ def _final_error(study: Study) -> Figure | None:
         for kind, split, (tint, marker) in styles
     ]
     figure.legend(handles=handles, loc="outside right center")
-    title(figure, study, "Error of the last iterate", f"mean and {CONFIDENCE:.0%} interval")
+    title(figure, study, "Error of the last iterate", f"mean and {100 * CONFIDENCE:.0f} % interval")
     return figure
 
 

@@ -46,7 +46,8 @@ def _forming(study: Study) -> Figure | None:
         for tint, marker in [kind_style(kind)]
     ]
     figure.legend(handles=handles, loc="outside right center")
-    title(figure, study, "The rise with depth as it forms", "mean over seeds, each seed a dot")
+    how = "mean over seeds, each seed a dot"
+    title(figure, study.without_variants, "The rise with depth as it forms", how)
     return figure
 
 
@@ -89,5 +90,6 @@ FIGURES = (
         "The rise with depth as it forms: clean training error at five moments of training, on the "
         "images of the curves; mean over seeds, each seed a dot; a diverged run goes on at 90 %.",
         _forming,
+        has_variants=False,
     ),
 )

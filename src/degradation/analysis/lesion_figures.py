@@ -87,7 +87,7 @@ def _lesion_blocks(study: Study) -> Figure | None:
     handles += [handle(palette().line, "none", "o", "changes the size", False)]
     handles += [handle(palette().line, REFERENCE, "", "chance")]
     figure.legend(handles=handles, loc="outside right center")
-    title(figure, study, "Single blocks deleted and swapped", "mean and range")
+    title(figure, study.without_variants, "Single blocks deleted and swapped", "mean and range")
     return figure
 
 
@@ -133,7 +133,12 @@ def _lesion_identity(study: Study) -> Figure | None:
     panels[1].set_xlabel("||F(x)|| / ||x||")
     panels[0].set_ylabel("error without the block,\npoints above intact")
     figure.legend(handles=_depth_handles(arms, "none"), loc="outside right center")
-    title(figure, study, "What deleting a block costs", "a dot a block, mean over seeds")
+    title(
+        figure,
+        study.without_variants,
+        "What deleting a block costs",
+        "a dot a block, mean over seeds",
+    )
     return figure
 
 
@@ -168,7 +173,7 @@ def _lesion_several(study: Study) -> Figure | None:
     panels[0].set_ylabel("error in %")
     handles = [*_depth_handles(arms, "solid"), handle(palette().line, REFERENCE, "", "chance")]
     figure.legend(handles=handles, loc="outside right center")
-    title(figure, study, "Several random blocks deleted", "mean and range")
+    title(figure, study.without_variants, "Several random blocks deleted", "mean and range")
     return figure
 
 
@@ -195,12 +200,14 @@ FIGURES = (
         "seeds, bars from the least to the greatest; dash-dotted: the intact net; hollow: a block "
         "that changes the size, of which shortcut A is left in both nets.",
         _lesion_blocks,
+        has_variants=False,
     ),
     Drawing(
         "lesion_identity",
         "What deleting a block costs, against its distance from the identity",
         "A dot a block that keeps the size, mean over seeds. At 0 it would be the identity.",
         _lesion_identity,
+        has_variants=False,
     ),
     Drawing(
         "lesion_several",
@@ -209,5 +216,6 @@ FIGURES = (
         "keep the size, five draws a point; one: mean over all of them. Mean over seeds, band "
         "from the least to the greatest.",
         _lesion_several,
+        has_variants=False,
     ),
 )

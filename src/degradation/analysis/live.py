@@ -1,10 +1,8 @@
-"""A sweep while it runs, read from its records: a table on a terminal, plain lines elsewhere."""
+"""A sweep while it runs, or as it stands: a table on a terminal, plain lines elsewhere."""
 
-import heapq
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from rich import box
 from rich.console import Console, Group
@@ -14,206 +12,164 @@ from rich.table import Table
 from rich.text import Text
 
 from degradation import records
-from degradation.records import Row
+from degradation.analysis.progress import (
+    DAMAGED,
+    FAILED,
+    NOT_BEGUN,
+    RUNNING,
+    STOPPED,
+    WAITING,
+    Progress,
+    Sweep,
+    fraction_done,
+    seconds_left,
+)
 
 REFRESH_S = 1.0
 LINE_EVERY_S = 30.0
-RUNNING, WAITING = "running", "waiting"
-STYLES = {"done": "green", RUNNING: "cyan", WAITING: "dim"}
+DONE = "done"
+STYLES = {DONE: "green", RUNNING: "cyan", WAITING: "dim", NOT_BEGUN: "dim", STOPPED: "yellow"}
+IN_BRIEF = (FAILED, DAMAGED, RUNNING, STOPPED, WAITING, NOT_BEGUN)
+"""What an arm's runs are, the first of these that is true of one stands for the arm."""
 TRAIN_KEYS = ("eval/train_error_pct", "eval/train_subset_error_pct")
 TEST_KEYS = ("test/error_pct", "test/subset_error_pct")
-
-Stamp = tuple[tuple[int, int], ...]
-
-
-@dataclass
-class Planned:
-    """A run that belongs to the sweep, begun or not."""
-
-    name: str
-    iterations: int
-    cost: float
-    """Its share of the sweep's work, in any unit."""
+COLUMNS = ("arm", "runs", "iteration", "lr", "run %", "train %", "test %", "img/s", "ETA", "status")
+BELOW_ARMS = 6
+"""Lines of the view besides the arms, and the cursor's."""
 
 
 @dataclass
-class Progress:
-    """A run as its record shows it now."""
+class Arm:
+    """A line of the table."""
 
-    plan: Planned
-    rows: list[Row]
+    cells: list[str]
     status: str
-    """`finished`, `diverged`, `running` or `waiting`."""
 
     @property
-    def has_ended(self) -> bool:
-        return self.status in (records.FINISHED, records.DIVERGED)
-
-    @property
-    def fraction(self) -> float:
-        if self.has_ended:
-            return 1.0
-        return self.rows[-1]["iteration"] / self.plan.iterations if self.rows else 0.0
-
-    @property
-    def wall_s(self) -> float:
-        return self.rows[-1].get("wall_s", 0.0) if self.rows else 0.0
-
-    def last(self, *keys: str) -> float | None:
-        """The newest value under any of the keys."""
-        return next((row[key] for row in reversed(self.rows) for key in keys if key in row), None)
-
-
-class Sweep:
-    """The planned runs; a record is read again only when it has changed, so looking costs little.
-
-    A run is at work if its record has changed since the first look: one left by an interrupted
-    sweep waits.
-    """
-
-    def __init__(self, study_dir: Path, plan: Sequence[Planned]):
-        self.study_dir, self.plan = study_dir, plan
-        self.workers = 1
-        """The most runs seen at work at once."""
-        self._first = {planned.name: self._stamp(planned) for planned in plan}
-        self._seen: dict[str, tuple[Stamp, Progress]] = {}
-
-    def look(self) -> list[Progress]:
-        runs = [self._progress(planned) for planned in self.plan]
-        self.workers = max(self.workers, sum(run.status == RUNNING for run in runs))
-        return runs
-
-    def _stamp(self, planned: Planned) -> Stamp:
-        run_dir, found = self.study_dir / "runs" / planned.name, []
-        for name in (records.METRICS, records.SUMMARY):
-            try:
-                stat = (run_dir / name).stat()
-                found.append((stat.st_mtime_ns, stat.st_size))
-            except FileNotFoundError:
-                found.append((0, 0))
-        return tuple(found)
-
-    def _progress(self, planned: Planned) -> Progress:
-        stamp = self._stamp(planned)
-        if planned.name not in self._seen or self._seen[planned.name][0] != stamp:
-            run_dir = self.study_dir / "runs" / planned.name
-            rows, summary = (
-                records.read_rows(run_dir / records.METRICS),
-                records.read_summary(run_dir),
-            )
-            begun = RUNNING if stamp != self._first[planned.name] else WAITING
-            status = str(summary["status"]) if summary else begun
-            self._seen[planned.name] = stamp, Progress(planned, rows, status)
-        return self._seen[planned.name][1]
-
-
-def fraction_done(runs: Sequence[Progress]) -> float:
-    """Of the sweep's work."""
-    return sum(run.fraction * run.plan.cost for run in runs) / sum(run.plan.cost for run in runs)
-
-
-def seconds_left(runs: Sequence[Progress], workers: int) -> dict[str, float]:
-    """Run -> seconds until it ends, if each worker takes the next run in line when it is free;
-    empty while no run has told its pace.
-    """
-    begun = [run for run in runs if run.rows]
-    work = sum(run.fraction * run.plan.cost for run in begun)
-    if not work:
-        return {}
-    pace = sum(run.wall_s for run in begun) / work
-    ends = {}
-    for run in runs:
-        if run.status == RUNNING:
-            own = run.wall_s / run.fraction if run.fraction else pace * run.plan.cost
-            ends[run.plan.name] = own * (1 - run.fraction)
-    free = [0.0] * (workers - len(ends)) + sorted(ends.values())
-    for run in runs:
-        if run.status == WAITING:
-            rest = pace * run.plan.cost * (1 - run.fraction)
-            ends[run.plan.name] = heapq.heappop(free) + rest
-            heapq.heappush(free, ends[run.plan.name])
-    return ends
+    def is_quiet(self) -> bool:
+        """Whether it can be left out where there is little room."""
+        return self.status in (DONE, WAITING, NOT_BEGUN)
 
 
 def watch(sweep: Sweep, running: Callable[[], bool], console: Console) -> None:
-    """Shows the sweep until `running` says that it is over."""
+    """Shows the sweep until `running` says that it is over; the last state stays."""
     if not console.is_interactive:
         _lines(sweep, running)
         return
     with Live(console=console, auto_refresh=False) as live:
-        over = False
+        shown, over = None, False
         while not over:
             over = not running()
-            live.update(view(sweep.look(), sweep.workers, over), refresh=True)
+            runs = sweep.look(over)
+            state = [(run.status, len(run.rows)) for run in runs], console.size, over
+            if state != shown:  # drawing is what costs
+                height = None if over else console.size.height
+                live.update(view(runs, sweep.workers, height), refresh=True)
+            shown = state
             if not over:
                 time.sleep(REFRESH_S)
 
 
 def _lines(sweep: Sweep, running: Callable[[], bool]) -> None:
-    told = {run.plan.name for run in sweep.look() if run.has_ended}
+    told = {run.plan.name for run in sweep.look() if _news(run)}
     next_line = time.monotonic() + LINE_EVERY_S
     over = False
     while not over:
         over = not running()
-        runs = sweep.look()
+        runs = sweep.look(over)
         for run in runs:
-            if run.has_ended and run.plan.name not in told:
+            if run.plan.name not in told and (news := _news(run)):
                 told.add(run.plan.name)
-                print(f"{run.plan.name:<20} {_ended_text(run)}", flush=True)
+                print(f"{run.plan.name:<20} {news}", flush=True)
         if time.monotonic() >= next_line and not over:
             next_line += LINE_EVERY_S
-            print(_total_text(runs, seconds_left(runs, sweep.workers)), flush=True)
+            print(total_text(runs, sweep.workers), flush=True)
         if not over:
             time.sleep(REFRESH_S)
 
 
-def _ended_text(run: Progress) -> str:
-    if run.status == records.DIVERGED:
-        at = run.rows[-1]["iteration"] if run.rows else 0
-        return f"diverged at iteration {at:.0f}"
+def _news(run: Progress) -> str:
+    """What has become of a run that does not go on."""
+    at = f" at iteration {run.rows[-1]['iteration']:.0f}" if run.rows else ""
+    if run.status in (records.DIVERGED, FAILED, DAMAGED):
+        return f"{run.status}{at}"
+    if run.status != records.FINISHED:
+        return ""
     train, test = _percent(run, *TRAIN_KEYS), _percent(run, *TEST_KEYS)
     return f"finished  train {train} %  test {test} %" if train or test else "finished"
 
 
-def _total_text(runs: Sequence[Progress], left: Mapping[str, float]) -> str:
+def total_text(runs: Sequence[Progress], workers: int) -> str:
+    """The whole in a line: ` 34 %  8/24 runs, 2 running  about 3 min left`."""
     ended = sum(run.has_ended for run in runs)
+    counts = [f"{ended}/{len(runs)} runs"]
+    for status in (RUNNING, records.DIVERGED, FAILED, DAMAGED, STOPPED):
+        count = sum(run.status == status for run in runs)
+        counts += [f"{count} {status}"] if count else []
+    left = seconds_left(runs, workers)
     eta = f"  about {duration(max(left.values()))} left" if left else ""
-    return f"{100 * fraction_done(runs):3.0f} %  {ended}/{len(runs)} runs{eta}"
+    return f"{100 * fraction_done(runs):3.0f} %  {', '.join(counts)}{eta}"
 
 
-def view(runs: Sequence[Progress], workers: int, over: bool = False) -> Group:
-    """One line an arm - errors running, clean and on the test set - and the whole below."""
-    table = Table("arm", box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-    for name in ("runs", "iteration", "lr", "run %", "train %", "test %", "img/s", "ETA"):
+def view(runs: Sequence[Progress], workers: int, height: int | None = None) -> Group:
+    """One line an arm - errors running, clean and on the test set - and the whole below.
+
+    height: lines of the terminal; where there are more arms, quiet ones are only counted.
+    """
+    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    table.add_column(COLUMNS[0], overflow="fold")
+    for name in COLUMNS[1:-1]:
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("status", no_wrap=True)
+    table.add_column(COLUMNS[-1], no_wrap=True)
+    arms = by_arm(runs, workers)
+    shown = _fitting(arms, height - BELOW_ARMS) if height else arms
+    for arm in shown:
+        table.add_row(*arm.cells, Text(arm.status, STYLES.get(arm.status, "red")))
+    rest = [arm.status for arm in arms if arm not in shown]
+    counts = ", ".join(f"{rest.count(status)} {status}" for status in dict.fromkeys(rest))
+    whole = Table.grid(padding=(0, 2))
+    bar = ProgressBar(total=1.0, completed=fraction_done(runs), width=24)
+    whole.add_row(bar, total_text(runs, workers))
+    return Group(table, Text(f"and {len(rest)} more arms: {counts}" if rest else ""), whole)
+
+
+def _fitting(arms: Sequence[Arm], room: int) -> Sequence[Arm]:
+    """Those for which there is room, in their order; what happens goes before what does not."""
+    first = sorted(range(len(arms)), key=lambda i: (arms[i].is_quiet, arms[i].status == DONE, i))
+    return [arms[i] for i in sorted(first[: max(room, 1)])]
+
+
+def text(runs: Sequence[Progress], workers: int) -> str:
+    """The same for where there is no terminal: no colours, no width, a line an arm."""
+    lines = [COLUMNS, *((*arm.cells, arm.status) for arm in by_arm(runs, workers))]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = [
+        [cell.rjust(width) for cell, width in zip(line, widths, strict=True)] for line in lines
+    ]
+    aligned = [
+        "  ".join([line[0].ljust(widths[0]), *cells[1:-1], line[-1]])
+        for line, cells in zip(lines, padded, strict=True)
+    ]
+    return "\n".join([*aligned, total_text(runs, workers).strip()])
+
+
+def by_arm(runs: Sequence[Progress], workers: int) -> list[Arm]:
     arms: dict[str, list[Progress]] = {}
     for run in runs:
         arms.setdefault(records.arm_of(run.plan.name), []).append(run)
-    left = {} if over else seconds_left(runs, workers)
-    for arm, members in arms.items():
-        table.add_row(arm, *_cells(members, left, over))
-    whole = Table.grid(padding=(0, 2))
-    bar = ProgressBar(total=1.0, completed=fraction_done(runs), width=36)
-    whole.add_row(bar, _total_text(runs, left))
-    return Group(table, Text(), whole)
+    left = seconds_left(runs, workers)
+    return [Arm([name, *_cells(members, left)], _status(members)) for name, members in arms.items()]
 
 
-def _cells(members: Sequence[Progress], left: Mapping[str, float], over: bool) -> list[str | Text]:
+def _cells(members: Sequence[Progress], left: Mapping[str, float]) -> list[str]:
     """The run at work stands for the arm; else the last that has rows. The ETA is the arm's."""
-    ended = [run for run in members if run.has_ended]
     at_work = [run for run in members if run.status == RUNNING]
     begun = [run for run in members if run.rows]
     shown = (at_work or begun or list(members))[-1]
     row = shown.rows[-1] if shown.rows else {}
     ends = [left[run.plan.name] for run in members if run.plan.name in left]
-    diverged = sum(run.status == records.DIVERGED for run in members)
-    if len(ended) == len(members):
-        status = f"{diverged} diverged" if diverged else "done"
-    else:
-        status = "stopped" if over else RUNNING if at_work else WAITING
     return [
-        f"{len(ended)}/{len(members)}",
+        f"{sum(run.has_ended for run in members)}/{len(members)}",
         f"{row['iteration']:.0f}/{shown.plan.iterations}" if row else "",
         f"{row['lr']:.2g}" if "lr" in row else "",
         _percent(shown, "train/error_pct"),
@@ -221,8 +177,18 @@ def _cells(members: Sequence[Progress], left: Mapping[str, float], over: bool) -
         _percent(shown, *TEST_KEYS),
         f"{row['images_per_s']:.0f}" if "images_per_s" in row else "",
         duration(max(ends)) if ends else "",
-        Text(status, STYLES.get(status, "red")),
     ]
+
+
+def _status(members: Sequence[Progress]) -> str:
+    """What went wrong with a count, then what is at work, then what is left."""
+    found = [run.status for run in members]
+    for status in IN_BRIEF:
+        if status in found:
+            is_wrong = status in (FAILED, DAMAGED)
+            return f"{found.count(status)} {status}" if is_wrong else status
+    diverged = found.count(records.DIVERGED)
+    return f"{diverged} diverged" if diverged else DONE
 
 
 def _percent(run: Progress, *keys: str) -> str:

@@ -20,7 +20,7 @@ def _error_by_rate(study: Study) -> Figure | None:
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     panels = figure.subplots(1, len(KINDS), sharex=True, sharey=True)
     for axes, kind in zip(panels, KINDS, strict=True):
-        chance(axes, labelled=axes is panels[0])
+        chance(axes, labelled=axes is panels[-1])
         depths = [depth for of, depth in arms if of == kind]
         for place, depth in enumerate(depths):
             _line(axes, depth, arms[kind, depth], 1.035 ** (place - (len(depths) - 1) / 2))

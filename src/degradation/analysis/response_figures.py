@@ -36,13 +36,16 @@ def _layer_responses(study: Study) -> Figure | None:
         for axes, kind in zip(panels[row], KINDS, strict=True):
             axes.set_title(f"{kind.capitalize()}, {order}")
             axes.set_xlabel(label)
+            axes.tick_params(labelbottom=True)
         panels[row, 0].set_ylabel("standard deviation of the response")
     panels[0, 0].set_yscale("log")
     panels[0, 0].yaxis.set_major_formatter("{x:g}")
     depths = sorted({depth for _, depth in arms})
     handles = [handle(colour(d), "solid", MARKERS.get(d, "X"), f"{d} layers") for d in depths]
     figure.legend(handles=handles, loc="outside right center")
-    title(figure, study, "Layer responses", "last iterate, geometric mean over seeds")
+    title(
+        figure, study.without_variants, "Layer responses", "last iterate, geometric mean over seeds"
+    )
     return figure
 
 
@@ -82,5 +85,6 @@ FIGURES = (
         "the layers in their order, and each net's from the largest to the smallest; geometric "
         "mean over seeds. The paper's Fig. 7, which has no plain-110.",
         _layer_responses,
+        has_variants=False,
     ),
 )

@@ -120,7 +120,7 @@ def _by_depth(study: Study) -> Figure | None:
         for is_first, when in ((True, "before the first step"), (False, "last record"))
     ]
     figure.legend(handles=handles, loc="outside right center")
-    how = f"mean and {CONFIDENCE:.0%} interval; 1 for a linear net, 0 for white noise"
+    how = f"mean and {100 * CONFIDENCE:.0f} % interval; 1 for a linear net, 0 for white noise"
     title(figure, study, "Shattering", how)
     return figure
 
@@ -173,7 +173,7 @@ def _slopes(study: Study) -> Figure | None:
     for row in panels:
         row[0].set_ylabel("gradient (own scale)")
     how = f"batch norm, before the first step; seed {seed}"
-    title(figure, study, "The gradient from one image to another", how)
+    title(figure, study.without_variants, "The gradient from one image to another", how)
     return figure
 
 
@@ -209,5 +209,6 @@ FIGURES = (
         "on the first tenth of it, with batch norm, before the first step; each panel has its own "
         "scale. After Balduzzi et al. 2017, Fig. 1.",
         _slopes,
+        has_variants=False,
     ),
 )

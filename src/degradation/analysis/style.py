@@ -109,6 +109,8 @@ class Drawing:
     """None for a study that did not measure what it shows."""
     is_measured: bool = True
     """Whether it shows runs, so that data set, preset and n belong below it."""
+    has_variants: bool = True
+    """Whether it shows arms with overrides too."""
 
 
 @contextlib.contextmanager
@@ -161,7 +163,7 @@ def colour(depth: int, theme: str = "") -> str:
     """
     chosen = palette(theme)
     if depth < min(chosen.depths):
-        return to_hex((chosen.shallow - 0.012 * depth,) * 3)
+        return to_hex((chosen.shallow - 0.02 * depth,) * 3)
     for (low, dark), (high, light) in pairwise(chosen.depths.items()):
         if depth <= high:
             share = math.log(depth / low) / math.log(high / low)

@@ -8,6 +8,7 @@ from degradation.analysis.curves import DIVERGED_ERROR_PCT, RunCurves, Study
 from degradation.analysis.estimands import KINDS, Metric
 from degradation.analysis.statistics import mean_interval
 from degradation.analysis.style import (
+    LINES,
     MARKERS,
     REFERENCE,
     VARIANTS,
@@ -58,12 +59,12 @@ def _rises(study: Study) -> Figure | None:
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("clean training error of the last iterate in %")
     handles = [
-        handle(kind_colour(kind), "solid", MARKERS.get(depth, "X"), f"{kind}, {depth} layers",
-               filled=depth == depths[1])
+        handle(kind_colour(kind), LINES["training"], MARKERS.get(depth, "X"),
+               f"{kind}, {depth} layers", filled=depth == depths[1])
         for kind in KINDS for depth in depths
     ]  # fmt: skip
     figure.legend(handles=handles, loc="outside right center")
-    title(figure, study, "What the effect needs", f"mean and {CONFIDENCE:.0%} interval")
+    title(figure, study, "What the effect needs", f"mean and {100 * CONFIDENCE:.0f} % interval")
     return figure
 
 
@@ -93,7 +94,7 @@ def _rise(axes: Axes, y: float, kind: str, found: list[tuple[int, list[RunCurves
             told = f"{diverged} of {len(runs)} diverged"
             axes.annotate(told, (means[-1], y), (-7, -4), textcoords="offset points", fontsize=8,
                           color=palette().muted, ha="right", va="top")  # fmt: skip
-    axes.plot(means, [y] * len(means), color=tint, linewidth=1.4)
+    axes.plot(means, [y] * len(means), color=tint, linewidth=1.4, linestyle=LINES["training"])
 
 
 FIGURES = (

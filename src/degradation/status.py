@@ -1,0 +1,67 @@
+"""How a study stands, from another terminal while it is at work, or afterwards."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from degradation import cli, config, records
+from degradation.analysis import live
+from degradation.analysis.progress import Planned, Sweep, planned
+from degradation.config import Config, ConfigError
+
+ADHOC = "adhoc"
+"""Runs without a study: nothing is planned, what lies there is shown."""
+
+
+def status(experiment: str, preset: str, seeds: str, overrides: Sequence[str] = ()) -> None:
+    """Prints the study's table; on a terminal until the study has ended, or Ctrl-C.
+
+    seeds: empty for the experiment's, and whichever others have been begun. Raises what
+    `cli.one_line` can put into a line.
+    """
+    study, plan = study_of(experiment, preset, seeds, overrides)
+    print(f"{experiment}, preset {preset}, in {study}")
+    if not plan:
+        print("no runs")
+        return
+    sweep, console = Sweep(study, plan), Console()
+    if not console.is_interactive:
+        print(live.text(sweep.look(), sweep.workers))
+        return
+    try:
+        live.watch(sweep, lambda: not all(run.has_ended for run in sweep.look()), console)
+    except KeyboardInterrupt:  # the way to leave it
+        print()
+
+
+def study_of(
+    experiment: str, preset: str, seeds: str, overrides: Sequence[str] = ()
+) -> tuple[Path, list[Planned]]:
+    """Where it lies, and its runs: those planned, and of other seeds those begun."""
+    for key, name in (("experiment", experiment), ("preset", preset)):
+        if not name.isidentifier():  # Hydra would take it for a number, or for a list
+            raise ConfigError(f"{key}: {name!r}; accepted: a name")
+    chosen = [f"seed={','.join(seeds.replace(',', ' ').split())}"] if seeds.strip() else []
+    runs: dict[str, Config] = {}
+    if experiment == ADHOC:
+        study = config.study_dir(config.from_dict(cli.points([f"preset={preset}", *overrides])[0]))
+    else:
+        runs = cli.sweep(experiment, preset, [*chosen, *overrides])
+        study = config.study_dir(next(iter(runs.values())))
+    plan = {
+        name: planned(name, run.schedule.iterations, run.model.depth) for name, run in runs.items()
+    }
+    if not chosen:
+        others = [path for path in records.run_dirs(study) if path.name not in plan]
+        plan |= {path.name: begun(path) for path in others}
+    return study, list(plan.values())
+
+
+def begun(run_dir: Path) -> Planned:
+    """As its own config has it. Raises ConfigError, naming it."""
+    try:
+        cfg = config.from_dict(records.read_config(run_dir) or {})
+    except ConfigError as error:
+        raise ConfigError(f"{run_dir / records.CONFIG}: {error}") from None
+    return planned(run_dir.name, cfg.schedule.iterations, cfg.model.depth)
