@@ -19,7 +19,7 @@ def test_every_field_says_what_it_means() -> None:
 
 
 def test_links_and_images_exist() -> None:
-    targets = re.findall(r"\]\(([^)#]+)\)", README)
+    targets = re.findall(r"(?:\]\(|src=\"|srcset=\")([^)#\"]+)", README)
     local = [target for target in targets if "://" not in target]
     assert len(local) > 5
     assert [target for target in local if not (ROOT / target).exists()] == []

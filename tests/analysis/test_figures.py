@@ -120,6 +120,16 @@ def test_the_rise_is_shown_at_moments_at_which_every_run_was_measured(tmp_path: 
     assert found[110] == pytest.approx((90 + other) / 2)
 
 
+def test_a_run_that_diverged_before_it_was_measured_counts_as_chance(tmp_path: Path) -> None:
+    write_study(tmp_path, 2)
+    run = write_run(tmp_path, "plain", 18, 0, None)
+    (run / "metrics.jsonl").write_text('{"iteration": 20, "lr": 0.1, "wall_s": 1.0}\n')
+    figure = forming_figures.FIGURES[0].draw(read(tmp_path))
+    assert figure
+    dots = [line for line in figure.axes[-1].lines if line.get_marker() == "."]
+    assert max(np.asarray(dots[0].get_ydata(), float)) == 90
+
+
 def test_two_depths_make_no_line_that_rises(tmp_path: Path) -> None:
     write_study(tmp_path, 2, {(kind, depth): 50.0 for kind in KINDS for depth in (18, 56)})
     assert forming_figures.FIGURES[0].draw(read(tmp_path)) is None

@@ -17,7 +17,7 @@ from degradation.records import DIVERGED
 
 def shown(runs: list[Progress], width: int = 80, height: int | None = None) -> str:
     console = Console(file=io.StringIO(), width=width)
-    console.print(live.view(runs, 2, height))
+    console.print(live.view(runs, 2, width, height))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -58,6 +58,20 @@ def test_each_arm_shows_its_run_at_work(tmp_path: Path) -> None:
     stopped = shown(sweep.look())
     assert lines_by_arm(stopped)["plain-110"][-1] == "stopped"
     assert "about" not in stopped
+
+
+def test_long_names_take_the_place_of_columns() -> None:
+    arms = ("residual-56-activationprelu_shared", "residual-56-batch_normfalse-initxavier")
+    plan = [Planned(f"{arm}-s0", 64000, 1.0) for arm in arms]
+    errors = {"eval/train_error_pct": 41.5, "test/error_pct": 43.75}
+    text = shown([Progress(plan[0], [row(64000, **errors)], "running"), Progress(plan[1], [], "")])
+    assert all(arm in text for arm in arms)
+    assert max(map(len, text.splitlines())) <= 80
+    for kept, gone in (("train %", "img/s"), ("test %", "lr"), ("status", "run %")):
+        assert kept in text
+        assert gone not in text
+    wide = shown([Progress(plan[0], [row(64000, **errors)], "running")], width=120)
+    assert all(name in wide for name in live.COLUMNS)
 
 
 def test_where_there_is_little_room_what_happens_is_shown(tmp_path: Path) -> None:

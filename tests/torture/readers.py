@@ -125,7 +125,7 @@ def read_study(folder: Path) -> None:
 def watch_study(folder: Path) -> None:
     plan = [progress.Planned(name, 340, 1.0) for name in RUNS]
     looks = progress.Sweep(folder, plan).look()
-    live.view(looks, 1)
+    live.view(looks, 1, 80)
     live.text(looks, 1)
 
 

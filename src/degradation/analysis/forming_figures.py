@@ -7,10 +7,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from degradation.analysis.curves import RunCurves, Study
+from degradation.analysis.curves import DIVERGED_ERROR_PCT, RunCurves, Study
 from degradation.analysis.estimands import KINDS
-from degradation.analysis.series import TRAIN_CURVES, by_depth, densest, on_grid
+from degradation.analysis.series import CLEAN_CURVES, by_depth, densest, on_grid
 from degradation.analysis.style import LINES, Drawing, chance, handle, kind_style, palette, title
+from degradation.records import FINISHED
 
 MOMENTS = 5
 FEWEST_DEPTHS = 3
@@ -18,18 +19,14 @@ FEWEST_DEPTHS = 3
 
 
 def _forming(study: Study) -> Figure | None:
-    """A panel a moment, in it clean training error against depth, plain and residual."""
-    key = densest(study, TRAIN_CURVES)
-    arms = {
-        kind: {
-            depth: measured
-            for depth, runs in by_depth(study, kind).items()
-            if (measured := [run for run in runs if key in run.curves])
-        }
-        for kind in KINDS
-    }
-    moments = _moments([run for of in arms.values() for runs in of.values() for run in runs], key)
-    if min(map(len, arms.values())) < FEWEST_DEPTHS or len(moments) < MOMENTS:
+    """A panel a moment, in it clean training error against depth, plain and residual; of a study of
+    these arms alone, since where something else is changed they are not what it shows.
+    """
+    key = densest(study, CLEAN_CURVES)
+    arms = {kind: by_depth(study, kind) for kind in KINDS}
+    moments = _moments(study, key)
+    fewest = min(map(len, arms.values()))
+    if study.variants != [""] or fewest < FEWEST_DEPTHS or len(moments) < MOMENTS:
         return None
     figure = Figure(figsize=(11.5, 3.9), layout="constrained")
     panels = figure.subplots(1, len(moments), sharex=True, sharey=True)
@@ -51,9 +48,13 @@ def _forming(study: Study) -> Figure | None:
     return figure
 
 
-def _moments(runs: list[RunCurves], key: str) -> list[int]:
+def _moments(study: Study, key: str) -> list[int]:
     """Of those at which every run that did not diverge was measured, evenly spread ones."""
-    grids = [set(run.curves[key].iterations) for run in runs if run.status == "finished"]
+    grids = [
+        set(run.curves[key].iterations) if key in run.curves else set()
+        for run in study.runs
+        if run.status == FINISHED
+    ]
     common = sorted(set.intersection(*grids) - {0}) if grids else []
     if not common:
         return []
@@ -65,13 +66,19 @@ def _line(axes: Axes, arms: dict[int, list[RunCurves]], key: str, moment: int, k
     tint, marker = kind_style(kind)
     means = []
     for depth, runs in arms.items():
-        errors = [float(on_grid(run, key, [moment])[0]) for run in runs]
+        errors = [_error_pct(run, key, moment) for run in runs]
         means.append(float(np.mean(errors)))
         axes.plot([depth] * len(errors), errors, ".", color=tint, alpha=0.35, markersize=5)
     axes.plot(
         list(arms), means, color=tint, linestyle=LINES["training"], linewidth=1.7, marker=marker,
         markersize=6, markerfacecolor=palette().background, markeredgewidth=1.4,
     )  # fmt: skip
+
+
+def _error_pct(run: RunCurves, key: str, moment: int) -> float:
+    if key not in run.curves:  # it has diverged before it was measured
+        return DIVERGED_ERROR_PCT
+    return float(on_grid(run, key, [moment])[0])
 
 
 def _furnish(axes: Axes, moment: int, depths: list[int]) -> None:

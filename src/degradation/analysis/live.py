@@ -34,6 +34,8 @@ IN_BRIEF = (FAILED, DAMAGED, RUNNING, STOPPED, WAITING, NOT_BEGUN)
 TRAIN_KEYS = ("eval/train_error_pct", "eval/train_subset_error_pct")
 TEST_KEYS = ("test/error_pct", "test/subset_error_pct")
 COLUMNS = ("arm", "runs", "iteration", "lr", "run %", "train %", "test %", "img/s", "ETA", "status")
+ENDS = (COLUMNS[0], COLUMNS[-1])
+FIRST_TO_GO = ("img/s", "lr", "run %", "runs")
 BELOW_ARMS = 6
 """Lines of the view besides the arms, and the cursor's."""
 
@@ -64,7 +66,7 @@ def watch(sweep: Sweep, running: Callable[[], bool], console: Console) -> None:
             state = [(run.status, len(run.rows)) for run in runs], console.size, over
             if state != shown:  # drawing is what costs
                 height = None if over else console.size.height
-                live.update(view(runs, sweep.workers, height), refresh=True)
+                live.update(view(runs, sweep.workers, console.width, height), refresh=True)
             shown = state
             if not over:
                 time.sleep(REFRESH_S)
@@ -111,26 +113,38 @@ def total_text(runs: Sequence[Progress], workers: int) -> str:
     return f"{100 * fraction_done(runs):3.0f} %  {', '.join(counts)}{eta}"
 
 
-def view(runs: Sequence[Progress], workers: int, height: int | None = None) -> Group:
+def view(runs: Sequence[Progress], workers: int, width: int, height: int | None = None) -> Group:
     """One line an arm - errors running, clean and on the test set - and the whole below.
 
-    height: lines of the terminal; where there are more arms, quiet ones are only counted.
+    width, height: of the terminal. Where names are long some columns go, and where there are more
+    arms than lines quiet ones are only counted; None: all are shown.
     """
-    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-    table.add_column(COLUMNS[0], overflow="fold")
-    for name in COLUMNS[1:-1]:
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column(COLUMNS[-1], no_wrap=True)
     arms = by_arm(runs, workers)
     shown = _fitting(arms, height - BELOW_ARMS) if height else arms
+    columns = _columns([COLUMNS, *((*arm.cells, arm.status) for arm in shown)], width)
+    table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    for name in columns:
+        table.add_column(name, justify="left" if name in ENDS else "right", no_wrap=True)
     for arm in shown:
-        table.add_row(*arm.cells, Text(arm.status, STYLES.get(arm.status, "red")))
+        cells = dict(zip(COLUMNS, arm.cells, strict=False))
+        status = Text(arm.status, STYLES.get(arm.status, "red"))
+        table.add_row(*(cells[name] for name in columns[:-1]), status)
     rest = [arm.status for arm in arms if arm not in shown]
     counts = ", ".join(f"{rest.count(status)} {status}" for status in dict.fromkeys(rest))
     whole = Table.grid(padding=(0, 2))
     bar = ProgressBar(total=1.0, completed=fraction_done(runs), width=24)
     whole.add_row(bar, total_text(runs, workers))
     return Group(table, Text(f"and {len(rest)} more arms: {counts}" if rest else ""), whole)
+
+
+def _columns(lines: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Names of those for which there is room; a blank stands behind each."""
+    columns = zip(*lines, strict=True)
+    widths = dict(zip(COLUMNS, (max(map(len, cells)) + 1 for cells in columns), strict=True))
+    for name in FIRST_TO_GO:
+        if sum(widths.values()) > width:
+            del widths[name]
+    return list(widths)
 
 
 def _fitting(arms: Sequence[Arm], room: int) -> Sequence[Arm]:

@@ -7,7 +7,8 @@ from degradation.analysis.curves import DIVERGED_ERROR_PCT, RunCurves, Study
 from degradation.records import DIVERGED
 
 RUNNING = "train/error_pct"
-TRAIN_CURVES = ("eval/train_subset_error_pct", "eval/train_error_pct", RUNNING)
+CLEAN_CURVES = ("eval/train_subset_error_pct", "eval/train_error_pct")
+TRAIN_CURVES = (*CLEAN_CURVES, RUNNING)
 TEST_CURVES = ("test/error_pct", "test/subset_error_pct")
 
 

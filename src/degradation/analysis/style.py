@@ -213,6 +213,6 @@ def save(figure: Figure, folder: Path, stem: str) -> list[Path]:
     theme = _theme.get()
     name = stem if theme == LIGHT else f"{stem}.{theme}"
     png, svg = folder / f"{name}.png", folder / f"{name}.svg"
-    figure.savefig(png, dpi=200, metadata={"Software": None}, pil_kwargs={"optimize": True})
+    figure.savefig(png, dpi=200, metadata={"Software": None})
     figure.savefig(svg, metadata={"Date": None})
     return [png, svg]
