@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from tests.analysis.synthetic import write_run, write_study
 
-from degradation.analysis import figures, forming_figures
+from degradation.analysis import captions, figures, forming_figures
 from degradation.analysis.curves import Study, StudyError
 from degradation.analysis.estimands import KINDS
 from degradation.analysis.sources import read
@@ -83,12 +83,27 @@ def test_a_poor_study_is_drawn_with_what_it_lacks(tmp_path: Path) -> None:
     heading, *notes = texts(figures._error_curves(read(tmp_path / "one")))
     assert heading.startswith("Error curves on CIFAR-10, preset quick\nn = 1 seed;")
     assert notes == ["no run has ended"]  # of the residual nets
+    final = figures._final_error(read(tmp_path / "one"))
+    assert final
+    low, high = final.axes[0].get_xlim()
+    assert low < 56 < high
     write_run(tmp_path / "one", "plain", 56, 1, None)
     heading = texts(figures._final_error(read(tmp_path / "one")))[0]
     assert "n = 2 seeds, 1 of 2 runs diverged" in heading
     (one / "summary.json").unlink()
     heading = texts(figures._final_error(read(tmp_path / "one")))[0]
     assert "n = 1 seed, 1 of 1 runs diverged, 1 unfinished left out" in heading
+
+
+def test_arms_with_overrides_alone_have_no_curves(tmp_path: Path) -> None:
+    run = write_run(tmp_path, "plain", 18, 0, 60.0)
+    run.rename(run.parent / "plain-18-lr0.01-s0")
+    study = read(tmp_path)
+    assert {path.name for path in figures.draw(study, tmp_path)} == ALL - {
+        "curves.png", "curves.svg"
+    }  # fmt: skip
+    assert captions.final_error(study).startswith("Last iterate on CIFAR-10, preset quick, n = 1")
+    assert captions.curves(study)
 
 
 def test_arms_of_other_presets_and_data_sets_are_named(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,20 @@ def test_everything_is_written_and_rewriting_changes_nothing(study: Path) -> Non
     light = {name for name in names if ".dark." not in name}
     assert {path.name for path in write_report(study, ROOT)} == light
     assert {name: (study / name).read_bytes() for name in names} == before
+
+
+def test_below_each_figure_stand_data_set_preset_and_n() -> None:
+    """Of every committed study; the chain rule's toy shows no runs, and says so."""
+    captions = {
+        (path.parent.parent.name, stem): text
+        for path in ROOT.glob("results/*/*/REPORT.md")
+        for stem, text in re.findall(r"!\[.*\]\((.*)\.png\)\n\n(.*)", path.read_text())
+    }
+    assert len(captions) > 30
+    for (_, stem), text in captions.items():
+        said = "no measurement" if stem == "chain_rule" else r"\w+, preset \w+, n = \d+"
+        assert re.search(said, text), text
+    assert "n = 1 seed." in captions["shattered_gradients", "shattering_slopes"]
 
 
 def test_table_has_a_line_a_run(study: Path) -> None:

@@ -6,7 +6,7 @@ from degradation.records import DIVERGED
 
 
 def curves(study: Study) -> str:
-    shown = study.without_variants
+    shown = study.without_variants()
     return (
         f"Error over iterations on {shown.scope}, {shown.seeds_text}: training dashed, "
         f"{study.test_name} solid; mean over seeds, band from the best seed to the worst; dotted "
@@ -28,7 +28,7 @@ def own(study: Study, figure: Drawing) -> str:
     """Of a single experiment's figure; n of all arms that it shows."""
     if not figure.is_measured:
         return figure.caption
-    shown = study if figure.has_variants else study.without_variants
+    shown = figure.shows(study)
     what = shown.scope[:1].upper() + shown.scope[1:]
     return f"{figure.caption} {what}, {shown.seeds_text}."
 

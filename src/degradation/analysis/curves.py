@@ -137,7 +137,6 @@ class Study:
         mixed = [f"some arms: {', '.join(others)}"] if others else []
         return ", ".join([self.data_title, *preset, *mixed])
 
-    @property
     def without_variants(self) -> "Study":
         """Its arms without overrides."""
         return replace(self, runs=[run for run in self.runs if not run.overrides])
@@ -157,7 +156,7 @@ class Study:
         """For example `n = 3 seeds`, or `n = 2 to 3 seeds` where the arms differ; with the runs
         that diverged and those that are not counted.
         """
-        counts = sorted({len(self.ended(arm)) for arm in self.arms})
+        counts = sorted({len(self.ended(arm)) for arm in self.arms}) or [0]
         span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
         text = f"n = {span} seed{'' if span == '1' else 's'}"
         ended = [run for run in self.runs if run.has_ended]

@@ -107,7 +107,7 @@ def _has_errors(study: Study) -> bool:
 
 def _error_curves(study: Study) -> Figure | None:
     """Two panels, plain and residual: mean over seeds, band from the best to the worst seed."""
-    shown = study.without_variants
+    shown = study.without_variants()
     if not _has_errors(shown):
         return None
     figure = Figure(figsize=(10, 4.6), layout="constrained")
@@ -131,7 +131,7 @@ def _error_curves(study: Study) -> Figure | None:
         axes.set_title(kind.capitalize())
         axes.set_xlabel("iteration")
         axes.xaxis.set_major_formatter("{x:,.0f}")
-    label = "running, augmented" if keys["training"] == RUNNING else "clean"
+    label = _training_name(study) if keys["training"] == RUNNING else "clean"
     depths = sorted({depth for kind in KINDS for depth in by_depth(study, kind)})
     handles = [handle(colour(d), "solid", MARKERS.get(d, "X"), f"{d} layers") for d in depths]
     handles += [handle(palette().text, LINES["training"], "", f"training ({label})")]
@@ -139,6 +139,12 @@ def _error_curves(study: Study) -> Figure | None:
     figure.legend(handles=handles, loc="outside right center")
     title(figure, shown, "Error curves", "mean over seeds, band from the best seed to the worst")
     return figure
+
+
+def _training_name(study: Study) -> str:
+    """Of the running error, which is on the images as they are trained on."""
+    augments = any(run.config.get("data", {}).get("augment", True) for run in study.runs)
+    return "running, augmented" if augments else "running"
 
 
 def _without_points(axes: Axes, arms: dict[int, list[RunCurves]], keys: Sequence[str]) -> None:
@@ -247,6 +253,11 @@ def _final_panel(axes: Axes, study: Study, variant: str) -> None:
     depths = sorted({depth for kind in KINDS for depth in by_depth(study, kind, variant)})
     axes.set_xscale("log")
     axes.margins(x=0.08)
+    if depths:  # beside which the points of a single kind stand
+        low, high = axes.get_xlim()
+        axes.set_xlim(min(low, depths[0] / 1.1), max(high, depths[-1] * 1.1))
+    else:
+        note(axes, "no run has ended")
     axes.xaxis.set_major_locator(FixedLocator(depths))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter("{x:.0f}")

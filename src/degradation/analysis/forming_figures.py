@@ -44,7 +44,7 @@ def _forming(study: Study) -> Figure | None:
     ]
     figure.legend(handles=handles, loc="outside right center")
     how = "mean over seeds, each seed a dot"
-    title(figure, study.without_variants, "The rise with depth as it forms", how)
+    title(figure, study.without_variants(), "The rise with depth as it forms", how)
     return figure
 
 
@@ -97,6 +97,6 @@ FIGURES = (
         "The rise with depth as it forms: clean training error at five moments of training, on the "
         "images of the curves; mean over seeds, each seed a dot; a diverged run goes on at 90 %.",
         _forming,
-        has_variants=False,
+        shows=Study.without_variants,
     ),
 )

@@ -130,7 +130,7 @@ def _gradient_heat(study: Study) -> Figure | None:
         bar = figure.colorbar(image, ax=panels, shrink=0.8)
         bar.set_label("norm of the weights' gradient")
         bar.ax.yaxis.set_major_formatter(lambda value, _: f"$10^{{{value:g}}}$")
-    title(figure, study.without_variants, "Gradients layer by layer", "geometric mean over seeds")
+    title(figure, study.without_variants(), "Gradients layer by layer", "geometric mean over seeds")
     return figure
 
 
@@ -166,6 +166,6 @@ FIGURES = (
         "Norm of the gradient of each 3x3 layer's weights, with batch norm: geometric mean over "
         "seeds.",
         _gradient_heat,
-        has_variants=False,
+        shows=Study.without_variants,
     ),
 )

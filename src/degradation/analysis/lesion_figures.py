@@ -87,7 +87,7 @@ def _lesion_blocks(study: Study) -> Figure | None:
     handles += [handle(palette().line, "none", "o", "changes the size", False)]
     handles += [handle(palette().line, REFERENCE, "", "chance")]
     figure.legend(handles=handles, loc="outside right center")
-    title(figure, study.without_variants, "Single blocks deleted and swapped", "mean and range")
+    title(figure, study.without_variants(), "Single blocks deleted and swapped", "mean and range")
     return figure
 
 
@@ -135,7 +135,7 @@ def _lesion_identity(study: Study) -> Figure | None:
     figure.legend(handles=_depth_handles(arms, "none"), loc="outside right center")
     title(
         figure,
-        study.without_variants,
+        study.without_variants(),
         "What deleting a block costs",
         "a dot a block, mean over seeds",
     )
@@ -173,7 +173,7 @@ def _lesion_several(study: Study) -> Figure | None:
     panels[0].set_ylabel("error in %")
     handles = [*_depth_handles(arms, "solid"), handle(palette().line, REFERENCE, "", "chance")]
     figure.legend(handles=handles, loc="outside right center")
-    title(figure, study.without_variants, "Several random blocks deleted", "mean and range")
+    title(figure, study.without_variants(), "Several random blocks deleted", "mean and range")
     return figure
 
 
@@ -200,14 +200,14 @@ FIGURES = (
         "seeds, bars from the least to the greatest; dash-dotted: the intact net; hollow: a block "
         "that changes the size, of which shortcut A is left in both nets.",
         _lesion_blocks,
-        has_variants=False,
+        shows=Study.without_variants,
     ),
     Drawing(
         "lesion_identity",
         "What deleting a block costs, against its distance from the identity",
         "A dot a block that keeps the size, mean over seeds. At 0 it would be the identity.",
         _lesion_identity,
-        has_variants=False,
+        shows=Study.without_variants,
     ),
     Drawing(
         "lesion_several",
@@ -216,6 +216,6 @@ FIGURES = (
         "keep the size, five draws a point; one: mean over all of them. Mean over seeds, band "
         "from the least to the greatest.",
         _lesion_several,
-        has_variants=False,
+        shows=Study.without_variants,
     ),
 )

@@ -44,7 +44,10 @@ def _layer_responses(study: Study) -> Figure | None:
     handles = [handle(colour(d), "solid", MARKERS.get(d, "X"), f"{d} layers") for d in depths]
     figure.legend(handles=handles, loc="outside right center")
     title(
-        figure, study.without_variants, "Layer responses", "last iterate, geometric mean over seeds"
+        figure,
+        study.without_variants(),
+        "Layer responses",
+        "last iterate, geometric mean over seeds",
     )
     return figure
 
@@ -85,6 +88,6 @@ FIGURES = (
         "the layers in their order, and each net's from the largest to the smallest; geometric "
         "mean over seeds. The paper's Fig. 7, which has no plain-110.",
         _layer_responses,
-        has_variants=False,
+        shows=Study.without_variants,
     ),
 )

@@ -1,5 +1,6 @@
 """Figures of the probe `shattering`: correlation of input gradients, and what they look like."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -155,10 +156,10 @@ def _slopes(study: Study) -> Figure | None:
     """One seed's derivative along a line, a row a kind, a column a depth: with batch norm, before
     the first step.
     """
-    if not (arms := _arms(study, "")):
+    shown = _one_seed(study)
+    if not (arms := _arms(shown, "")):
         return None
     depths = sorted({depth for _, depth in arms})
-    seed = min(run.seed for runs in arms.values() for run in runs)
     figure = Figure(figsize=(2.5 * len(depths) + 0.6, 4.2), layout="constrained")
     panels = figure.subplots(len(KINDS), len(depths), sharex=True, sharey=True, squeeze=False)
     for row, kind in zip(panels, KINDS, strict=True):
@@ -166,15 +167,21 @@ def _slopes(study: Study) -> Figure | None:
             axes.set_title(f"{kind}-{depth}", fontsize=10)
             axes.set_yticks([0])
             for run in arms.get((kind, depth), ()):
-                if run.seed == seed:
-                    _slope_line(axes, run)
+                _slope_line(axes, run)
     for axes in panels[-1]:
         axes.set_xlabel("point on a tenth of the line")
     for row in panels:
         row[0].set_ylabel("gradient (own scale)")
-    how = f"batch norm, before the first step; seed {seed}"
-    title(figure, study.without_variants, "The gradient from one image to another", how)
+    how = f"batch norm, before the first step; seed {shown.runs[0].seed}"
+    title(figure, shown, "The gradient from one image to another", how)
     return figure
+
+
+def _one_seed(study: Study) -> Study:
+    """The lowest, with batch norm."""
+    runs = [run for of in _arms(study, "").values() for run in of]
+    seed = min((run.seed for run in runs), default=None)
+    return replace(study, runs=[run for run in runs if run.seed == seed])
 
 
 def _slope_line(axes: Axes, run: RunCurves) -> None:
@@ -209,6 +216,6 @@ FIGURES = (
         "on the first tenth of it, with batch norm, before the first step; each panel has its own "
         "scale. After Balduzzi et al. 2017, Fig. 1.",
         _slopes,
-        has_variants=False,
+        shows=_one_seed,
     ),
 )

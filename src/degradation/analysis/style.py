@@ -109,8 +109,8 @@ class Drawing:
     """None for a study that did not measure what it shows."""
     is_measured: bool = True
     """Whether it shows runs, so that data set, preset and n belong below it."""
-    has_variants: bool = True
-    """Whether it shows arms with overrides too."""
+    shows: Callable[[Study], Study] = lambda study: study
+    """The part of the study that it shows."""
 
 
 @contextlib.contextmanager
