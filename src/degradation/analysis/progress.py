@@ -92,7 +92,6 @@ class Sweep:
         self.workers = max(self.workers, sum(run.status == RUNNING for run in runs))
         return runs
 
-
     def _began(self) -> int | None:
         """When the sweep that is at work began. None where there are several, since one may take
         over what another one leaves undone, and where it is one that has no log.
@@ -115,8 +114,7 @@ class _Watched:
     _bytes: int = 0
 
     def look(self, began: int | None, waits: bool) -> str:
-        """Its status. began: when the sweep did that is at work; waits: for its turn in it.
-        """
+        """Its status. began: when the sweep did that is at work; waits: for its turn in it."""
         # The lock first: a run writes its summary before it gives the lock back.
         lock = self.run_dir / locks.LOCK
         taken = locks.taken_at(lock)
