@@ -1,5 +1,6 @@
 """Figures: the same bytes every time, for complete and for poor studies."""
 
+import importlib
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -42,6 +43,15 @@ def drawn(study: Study, folder: Path) -> dict[str, bytes]:
     return {
         path.name: path.read_bytes() for form in ("png", "svg") for path in folder.glob(f"*.{form}")
     }
+
+
+def test_every_modules_figures_are_in_the_report() -> None:
+    folder = Path(figures.__file__).parent
+    names = [f"degradation.analysis.{path.stem}" for path in folder.glob("*_figures.py")]
+    assert len(names) > 8
+    found = [drawing for name in names for drawing in importlib.import_module(name).FIGURES]
+    assert {id(drawing) for drawing in found} == {id(drawing) for drawing in figures.OWN}
+    assert len(figures.ALL) == len(found) + 2
 
 
 @pytest.mark.parametrize("final_pct", [40.0, 0.0, None])
