@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export EXPERIMENT PRESET SEEDS DATA_ROOT RUNS  # recipes read them as the shell's, whatever is in them
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-gpu test-slow lint report check-claims missing status evidence doctor rates reconstructions gpu bench dashboard mirror torture publish imagenet-table bundle reference lock clean
+.PHONY: help setup reproduce test test-gpu test-slow lint report pages check-claims missing status evidence doctor rates reconstructions gpu bench dashboard mirror torture publish imagenet-table bundle reference lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -51,8 +51,11 @@ test-slow: setup ## the slow tests too
 lint: setup ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-report: setup ## redraw tables, figures and verdict from the records
+report: setup ## redraw tables, figures, verdict and page (report.html) from the records
 	@$(BIN)/python scripts/report.py --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)"
+
+pages: setup ## the page of every study in results/, and results/index.html
+	@$(BIN)/python scripts/pages.py
 
 check-claims: setup ## judge curves: RUNS=folder or RUNS=curves.csv
 	@test -n "$$RUNS" || { echo "error: RUNS: empty; accepted: a folder of runs or a CSV, RUNS=my_curves.csv" >&2; exit 2; }

@@ -17,7 +17,7 @@ from degradation.analysis import tables
 from degradation.analysis.claims import EXACT, Claims, ClaimsError
 from degradation.analysis.curves import Study
 from degradation.analysis.judge import REFUTED, SUPPORTED, Verdict, write_verdict
-from degradation.analysis.report import REPORT, TABLE, VERDICT, write_index
+from degradation.analysis.report import REPORT, TABLE, VERDICT, write_counted, write_index
 from degradation.nets import count_parameters, multiply_adds
 from degradation.nets.imagenet import BLOCKS, build_imagenet_model
 from degradation.records import ENVIRONMENT, write_atomically, write_json
@@ -131,7 +131,8 @@ def write(repository: Path) -> Path:
         csv.writer(output, lineterminator="\n").writerows(rows)
     text = report(rows, verdicts, described)
     write_atomically(folder / REPORT, text.encode())
-    write_index(results)
+    write_counted(folder, repository)
+    write_index(results, repository)
     return folder / REPORT
 
 

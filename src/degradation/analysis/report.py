@@ -2,17 +2,27 @@
 its records alone.
 """
 
+import re
 from collections.abc import Collection
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from degradation import plain
 from degradation.analysis import captions, figures, tables
-from degradation.analysis.claims import EXACT, Claims, claims_path, load
+from degradation.analysis.claims import EXACT, Claims, ClaimsError, claims_path, load
 from degradation.analysis.curves import Study, StudyError
 from degradation.analysis.judge import Verdict, judge, write_verdict
+from degradation.analysis.page.index import entry, write_index_page
+from degradation.analysis.page.study import (
+    PAGE,
+    Picture,
+    write_page,
+    write_page_of_counts,
+    write_refusal,
+)
 from degradation.analysis.sources import read_records
-from degradation.records import write_atomically
+from degradation.records import RecordError, write_atomically
 
 REPORT, VERDICT, TABLE = "REPORT.md", "verdict.json", "table.csv"
 _LIMITS = {
@@ -39,21 +49,79 @@ def write_report(study_dir: Path, repository: Path = Path()) -> list[Path]:
     """Judges and draws a study; the paths written, `REPORT.md` first.
 
     The claims are those of the study's own experiment, in `repository`. Raises StudyError,
-    RecordError or ClaimsError, one line, where that cannot be done.
+    RecordError or ClaimsError, one line, where that cannot be done; the page then says so too.
     """
-    study = read_records(study_dir)
-    assert study.experiment is not None
-    assert study.preset is not None
-    if not any(run.has_ended for run in study.runs):
-        raise StudyError(f"{study_dir}: none of its {len(study.runs)} runs has finished")
-    claims = load(claims_path(study.experiment, repository))
-    verdicts = judge(claims, study.preset, study)
-    write_verdict(study_dir / VERDICT, claims, study.preset, study, verdicts)
+    study, claims, verdicts = _judged(study_dir, repository)
+    write_verdict(study_dir / VERDICT, claims, study.preset or "", study, verdicts)
     tables.write_table(study_dir / TABLE, study)
     drawn = figures.draw(study, study_dir)
-    text = _report_text(study, claims, verdicts, {path.stem for path in drawn})
+    stems = {path.stem for path in drawn}
+    text = _report_text(study, claims, verdicts, stems)
     write_atomically(study_dir / REPORT, text.encode())
-    return [study_dir / REPORT, study_dir / VERDICT, study_dir / TABLE, *drawn]
+    page = _page(study_dir, (study, claims, verdicts), stems, repository)
+    return [study_dir / REPORT, page, study_dir / VERDICT, study_dir / TABLE, *drawn]
+
+
+def write_pages(results: Path, repository: Path = Path()) -> list[Path]:
+    """The page of every reported study below `results`, with the figures that lie there."""
+    pages = []
+    for study_dir in sorted(path.parent for path in results.glob(f"*/*/{VERDICT}")):
+        if (study_dir / "runs").is_dir():
+            judged = _judged(study_dir, repository)
+            stems = {path.stem for path in study_dir.glob("*.png")}
+            pages.append(_page(study_dir, judged, stems, repository))
+        else:
+            pages.append(write_counted(study_dir, repository))
+    return pages
+
+
+def write_counted(study_dir: Path, repository: Path = Path()) -> Path:
+    """The page of a study that has no runs, from its `verdict.json` and `REPORT.md`."""
+    verdict = _read_verdict(study_dir)
+    needed = [field.name for field in fields(Verdict)]
+    if not all(claim.keys() == set(needed) for claim in verdict["claims"]):
+        raise StudyError(f"{study_dir / VERDICT}: claims without {', '.join(needed)}")
+    verdicts = [Verdict(**claim) for claim in verdict["claims"]]
+    sections = re.split("^## ", (study_dir / REPORT).read_text(encoding="utf-8"), flags=re.M)[1:]
+    kept = [f"## {text}" for text in sections if not text.startswith("Answers")]
+    return write_page_of_counts(
+        study_dir, verdict["experiment"], verdicts, "".join(kept), repository
+    )
+
+
+def _page(
+    study_dir: Path,
+    judged: tuple[Study, Claims, list[Verdict]],
+    stems: Collection[str],
+    repository: Path,
+) -> Path:
+    study, claims, verdicts = judged
+    pictures = [
+        Picture(study_dir / f"{figure.stem}.png", figure.title, captions.own(study, figure))
+        for figure in figures.OWN
+        if figure.stem in stems
+    ]
+    account = "\n\n".join(_account(study))
+    return write_page(
+        study_dir, study, claims, verdicts,
+        pictures=pictures, account=account, repository=repository,
+    )  # fmt: skip
+
+
+def _judged(study_dir: Path, repository: Path) -> tuple[Study, Claims, list[Verdict]]:
+    """Where that cannot be done the page says so: an earlier one would pass for its report."""
+    try:
+        study = read_records(study_dir)
+        assert study.experiment is not None
+        assert study.preset is not None
+        if not any(run.has_ended for run in study.runs):
+            raise StudyError(f"{study_dir}: none of its {len(study.runs)} runs has finished")
+        claims = load(claims_path(study.experiment, repository))
+        return study, claims, judge(claims, study.preset, study)
+    except (StudyError, ClaimsError, RecordError) as error:
+        if (study_dir / "runs").is_dir():
+            write_refusal(study_dir, error)
+        raise
 
 
 def closing_text(study_dir: Path, committed_dir: Path | None) -> str:
@@ -75,7 +143,7 @@ def closing_text(study_dir: Path, committed_dir: Path | None) -> str:
     )
     errors = tables.text_table(tables.closing_rows(read_records(study_dir), kept))
     names = [f"{stem}.{form}" for stem in figures.ALL for form in ("png", "svg")]
-    paths = [study_dir / name for name in (REPORT, *names)]
+    paths = [study_dir / name for name in (PAGE, REPORT, *names)]
     found = "\n".join(path.as_posix() for path in paths if path.exists())
     note = "training: the paper's is the running error, ours the clean one of the last iterate"
     if this["preset"] == "quick":
@@ -83,20 +151,32 @@ def closing_text(study_dir: Path, committed_dir: Path | None) -> str:
     return f"{head}\n\n{errors}\n({note})\n\n{tables.text_table(rows)}\n({how})\n\n{found}"
 
 
-def write_index(results: Path) -> Path | None:
-    """`REPORT.md` over all reported studies below `results`; None where there are none."""
+def write_index(results: Path, repository: Path = Path()) -> Path | None:
+    """`REPORT.md` and `index.html` over all reported studies below `results`; None where there are
+    none.
+    """
     rows = [["study", "data set", "supported", "refuted", "inconclusive"]]
+    entries = []
     for path in sorted(results.glob(f"*/*/{VERDICT}")):
         verdict = _read_verdict(path.parent)
         answers = [claim["answer"] for claim in verdict["claims"]]
         name = path.parent.relative_to(results).as_posix()
         counts = [str(answers.count(a)) for a in ("SUPPORTED", "REFUTED", "INCONCLUSIVE")]
         rows.append([f"[{name}]({name}/{REPORT})", verdict["data"], *counts])
+        entries.append(entry(path.parent, results, verdict, repository))
     if len(rows) == 1:
         return None
     head = "# Committed results\n\nOne line a study; `make report` rewrites it."
     write_atomically(results / REPORT, f"{head}\n\n{tables.markdown(rows)}\n".encode())
+    write_index_page(results, entries, _unreported(results))
     return results / REPORT
+
+
+def _unreported(results: Path) -> list[str]:
+    studies = {path.parent for path in results.glob("*/*/runs")}
+    return sorted(
+        study.relative_to(results).as_posix() for study in studies if not (study / VERDICT).exists()
+    )
 
 
 def _read_verdict(study_dir: Path) -> dict[str, Any]:
@@ -151,6 +231,14 @@ def _report_text(
         _sentences(verdicts),
         "## Figures",
         *_figures(study, drawn),
+        *_account(study),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _account(study: Study) -> list[str]:
+    """What follows answers and figures, here and on the page."""
+    return [
         *_measured(study),
         *_errors(study),
         "## Runs",
@@ -162,7 +250,6 @@ def _report_text(
         "## Limits",
         _limits(study),
     ]
-    return "\n\n".join(section for section in sections if section) + "\n"
 
 
 def _figures(study: Study, drawn: Collection[str]) -> list[str]:

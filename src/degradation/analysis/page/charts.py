@@ -1,0 +1,236 @@
+"""The interactive charts as Plotly's plain JSON: each mean over seeds that they show, and which of
+the page's switches shows it.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from degradation.analysis import style
+from degradation.analysis.curves import DIVERGED_ERROR_PCT, RunCurves, Study
+from degradation.analysis.estimands import ERRORS, KINDS, Metric
+from degradation.analysis.series import RUNNING, TEST_CURVES, TRAIN_CURVES, densest, on_grid
+from degradation.analysis.statistics import mean_interval
+from degradation.records import DIVERGED
+
+CONFIDENCE = 0.95
+FINAL = {"training": Metric("eval/train_error_pct"), "test": Metric("test/error_pct")}
+FLOOR_PCT = 0.01
+"""Where a logarithmic axis ends; lower errors are drawn there, and shown as they are."""
+LOG_BELOW_PCT = 5.0
+DASHES = {"training": "6px,3px", "test": "solid"}
+SYMBOLS = {
+    "o": "circle", "s": "square", "^": "triangle-up", "v": "triangle-down", "D": "diamond",
+    "P": "cross", "h": "hexagon", "p": "pentagon", "<": "triangle-left", ">": "triangle-right",
+    "X": "x",
+}  # fmt: skip
+"""Plotly's names of matplotlib's markers."""
+
+Trace = dict[str, Any]
+"""Plotly's; `meta` says which arm, split and variant it is of and its colour on either ground."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """An entry of a legend, which is a switch."""
+
+    arm: str
+    label: str
+    variant: str
+    colours: dict[str, str]
+    note: str
+    """How many diverged, or that there is one run; empty otherwise."""
+
+
+@dataclass(frozen=True)
+class Charts:
+    """All that the page's script draws."""
+
+    panels: dict[str, list[Trace]]
+    """Error curves of each kind of net."""
+    final: list[Trace]
+    keys: dict[str, list[Key]]
+    """Of each kind."""
+    variants: dict[str, str]
+    """The arms' overrides and what they are called, the ones shown first before the others."""
+    layout: dict[str, Any]
+    """What all charts share: ranges, milestones, depths."""
+    training_is: str
+    """`clean`, or what else the training curve is."""
+
+    def drawn(self) -> dict[str, Any]:
+        """For the script."""
+        return {"panels": self.panels, "final": self.final, "layout": self.layout}
+
+
+def colours(depth: int) -> dict[str, str]:
+    """A depth's colour in all figures, on a light and on a dark ground."""
+    return {theme: style.colour(depth, theme) for theme in style.THEMES}
+
+
+def kind_colours(kind: str) -> dict[str, str]:
+    """Of the final errors, where depth is the axis."""
+    return {theme: style.kind_colour(kind, theme) for theme in style.THEMES}
+
+
+def charts(study: Study) -> Charts | None:
+    """None for a study that measured no errors."""
+    if not any(run.curves.keys() & set(ERRORS) for run in study.runs):
+        return None
+    keys = {
+        "training": densest(study, TRAIN_CURVES),
+        "test": densest(study, TEST_CURVES),
+    }
+    ended = {arm: runs for arm in study.arms if (runs := study.ended(arm))}
+    panels: dict[str, list[Trace]] = {kind: [] for kind in KINDS}
+    legend: dict[str, list[Key]] = {kind: [] for kind in KINDS}
+    for arm, runs in ended.items():
+        found = [trace for split, key in keys.items() for trace in _curve(arm, runs, split, key)]
+        panels[runs[0].kind] += found
+        legend[runs[0].kind].append(_key(arm, runs, bool(found)))
+    variants = [
+        name for name in study.variants if any(r[0].overrides == name for r in ended.values())
+    ]
+    return Charts(
+        panels,
+        _final(ended, variants),
+        legend,
+        {name: " ".join(style.VARIANTS.get(name, name).split()) for name in variants},
+        _layout(study, list(ended.values())),
+        "running, augmented" if keys["training"] == RUNNING else "clean",
+    )
+
+
+def _key(arm: str, runs: list[RunCurves], is_drawn: bool) -> Key:
+    run, count = runs[0], sum(run.status == DIVERGED for run in runs)
+    notes = [f"{count} of {len(runs)} diverged"] if count else []
+    notes += [] if is_drawn else ["no point before that" if count else "no curve"]
+    notes += ["one run"] if len(runs) == 1 else []
+    return Key(arm, f"{run.depth} layers", run.overrides, colours(run.depth), ", ".join(notes))
+
+
+def _curve(arm: str, runs: list[RunCurves], split: str, key: str) -> list[Trace]:
+    """Mean over seeds and, with several, a band from the best to the worst."""
+    if not (measured := [run for run in runs if key in run.curves]):
+        return []
+    grid = max((run.curves[key].iterations for run in measured), key=len)
+    errors = np.array([on_grid(run, key, grid) for run in measured])  # (seeds, points)
+    low, high, mean = errors.min(axis=0), errors.max(axis=0), errors.mean(axis=0)
+    meta = _meta(runs[0], arm, split)
+    name = f"{runs[0].depth} layers, {split}"
+    is_alone = len(measured) == 1
+    span = "" if is_alone else " (%{customdata[1]:.2f} to %{customdata[2]:.2f})"
+    line: Trace = {
+        "type": "scatter", "mode": "lines+markers", "name": name, "meta": meta,
+        "x": grid, "y": mean.tolist(),
+        "customdata": np.column_stack([mean, low, high]).tolist(),
+        "hovertemplate": f"{name} <b>%{{customdata[0]:.2f}} %</b>{span}<extra></extra>",
+        "line": {"dash": DASHES[split], "width": 2},
+        "marker": {"symbol": _symbol(runs[0].depth, split), "size": 7, "maxdisplayed": 8},
+    }  # fmt: skip
+    if is_alone:
+        return [line]
+    band: Trace = {
+        "type": "scatter", "mode": "lines", "fill": "toself", "hoverinfo": "skip",
+        "name": name, "meta": {**meta, "band": True}, "line": {"width": 0},
+        "x": [*grid, *reversed(grid)], "y": [*high.tolist(), *reversed(low.tolist())],
+    }  # fmt: skip
+    return [band, line]
+
+
+def _meta(run: RunCurves, arm: str, split: str, kind: bool = False) -> dict[str, Any]:
+    tints = kind_colours(run.kind) if kind else colours(run.depth)
+    return {"arm": arm, "split": split, "variant": run.overrides, "colours": tints}
+
+
+def _symbol(depth: int, split: str) -> str:
+    """Hollow for training, as in the figures."""
+    name = SYMBOLS[style.MARKERS.get(depth, "X")]
+    return name if split == "test" else f"{name}-open"
+
+
+def _final(ended: dict[str, list[RunCurves]], variants: Sequence[str]) -> list[Trace]:
+    """Last iterate against depth: a line a kind, split and variant, and each seed a dot."""
+    traces = []
+    for variant in variants:
+        for kind in KINDS:
+            arms = {
+                arm: runs
+                for arm, runs in ended.items()
+                if runs[0].kind == kind and runs[0].overrides == variant
+            }
+            for split in FINAL if arms else ():
+                traces += _final_line(arms, kind, split)
+    return traces
+
+
+def _final_line(arms: dict[str, list[RunCurves]], kind: str, split: str) -> list[Trace]:
+    errors = {
+        runs[0].depth: values
+        for runs in arms.values()
+        if (values := [v for run in runs if (v := run.value(FINAL[split])) is not None])
+    }
+    if not errors:
+        return []
+    means = [float(np.mean(values)) for values in errors.values()]
+    spans = [mean_interval(values, CONFIDENCE) for values in errors.values()]
+    halves = [(span[1] - span[0]) / 2 if span else 0.0 for span in spans]
+    side = (1 if split == "test" else 2.4) * (-1 if kind == "plain" else 1)
+    dodged = {depth: depth * 1.012**side for depth in errors}
+    first = next(iter(arms.values()))[0]
+    meta = {**_meta(first, kind, split, kind=True), "kind": kind}
+    symbol = SYMBOLS[style.KIND_MARKERS[kind]]
+    texts = [
+        f"{kind}, {depth} layers, {split}<br><b>{mean:.2f} %</b>"
+        + (f" ({span[0]:.2f} to {span[1]:.2f})" if span else "")
+        + f", n = {len(values)}"
+        for (depth, values), mean, span in zip(errors.items(), means, spans, strict=True)
+    ]
+    line: Trace = {
+        "type": "scatter", "mode": "lines+markers", "name": f"{kind}, {split}", "meta": meta,
+        "x": list(dodged.values()), "y": means, "text": texts,
+        "hovertemplate": "%{text}<extra></extra>",
+        "error_y": {"type": "data", "array": halves, "width": 0, "thickness": 1.6},
+        "line": {"dash": DASHES[split], "width": 2},
+        "marker": {"symbol": symbol if split == "test" else f"{symbol}-open", "size": 9},
+    }  # fmt: skip
+    dots: Trace = {
+        "type": "scatter", "mode": "markers", "name": line["name"], "meta": {**meta, "dots": True},
+        "x": [dodged[depth] for depth, values in errors.items() for _ in values],
+        "y": [value for values in errors.values() for value in values],
+        "hovertemplate": "one seed: %{y:.2f} %<extra></extra>",
+        "marker": {"symbol": "circle", "size": 5},
+    }  # fmt: skip
+    return [dots, line]
+
+
+def _layout(study: Study, arms: Sequence[list[RunCurves]]) -> dict[str, Any]:
+    finals = [
+        float(np.mean(values))
+        for runs in arms
+        for metric in FINAL.values()
+        if (values := [v for run in runs if (v := run.value(metric)) is not None])
+    ]
+    lowest = min(finals, default=0.0)
+    least = max(FLOOR_PCT, 0.7 * lowest)
+    return {
+        "ranges": {
+            "linear": [max(0.0, 10.0 * math.floor((lowest - 5) / 10)), 95.0],
+            "log": [math.log10(least), 2.0],
+        },
+        "scale": "log" if finals and lowest < LOG_BELOW_PCT else "linear",
+        "iterations": max(run.iterations for runs in arms for run in runs),
+        "floor": FLOOR_PCT,
+        "milestones": _milestones(study),
+        "depths": sorted({runs[0].depth for runs in arms}),
+        "chance": DIVERGED_ERROR_PCT,
+    }
+
+
+def _milestones(study: Study) -> list[int]:
+    """Where the learning rate drops, if all runs agree on it."""
+    found = {tuple(run.config.get("schedule", {}).get("milestones", ())) for run in study.runs}
+    return list(found.pop()) if len(found) == 1 else []
