@@ -28,7 +28,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_everything_is_written_and_rewriting_changes_nothing(study: Path) -> None:
     names = {path.name for path in study.iterdir()} - {"runs"}
     assert names == {
-        "table.csv", "verdict.json", "REPORT.md",
+        "table.csv", "verdict.json", "REPORT.md", "report.html",
         *(f"{stem}{theme}.{form}" for stem in ("curves", "final_error", "forming")
           for theme in ("", ".dark") for form in ("png", "svg")),
     }  # fmt: skip

@@ -17,9 +17,9 @@ from degradation.analysis.page.index import entry, write_index_page
 from degradation.analysis.page.study import (
     PAGE,
     Picture,
-    write_page,
-    write_page_of_counts,
+    write_counts,
     write_refusal,
+    write_study,
 )
 from degradation.analysis.sources import read_records
 from degradation.records import RecordError, write_atomically
@@ -62,17 +62,21 @@ def write_report(study_dir: Path, repository: Path = Path()) -> list[Path]:
     return [study_dir / REPORT, page, study_dir / VERDICT, study_dir / TABLE, *drawn]
 
 
+def write_page(study_dir: Path, repository: Path = Path()) -> Path:
+    """The page alone, with the figures that lie there; raises what `write_report` does."""
+    judged = _judged(study_dir, repository)
+    return _page(study_dir, judged, {path.stem for path in study_dir.glob("*.png")}, repository)
+
+
 def write_pages(results: Path, repository: Path = Path()) -> list[Path]:
-    """The page of every reported study below `results`, with the figures that lie there."""
-    pages = []
-    for study_dir in sorted(path.parent for path in results.glob(f"*/*/{VERDICT}")):
-        if (study_dir / "runs").is_dir():
-            judged = _judged(study_dir, repository)
-            stems = {path.stem for path in study_dir.glob("*.png")}
-            pages.append(_page(study_dir, judged, stems, repository))
-        else:
-            pages.append(write_counted(study_dir, repository))
-    return pages
+    """The page of every reported study below `results`."""
+    studies = sorted(path.parent for path in results.glob(f"*/*/{VERDICT}"))
+    return [
+        write_page(study, repository)
+        if (study / "runs").is_dir()
+        else write_counted(study, repository)
+        for study in studies
+    ]
 
 
 def write_counted(study_dir: Path, repository: Path = Path()) -> Path:
@@ -84,7 +88,7 @@ def write_counted(study_dir: Path, repository: Path = Path()) -> Path:
     verdicts = [Verdict(**claim) for claim in verdict["claims"]]
     sections = re.split("^## ", (study_dir / REPORT).read_text(encoding="utf-8"), flags=re.M)[1:]
     kept = [f"## {text}" for text in sections if not text.startswith("Answers")]
-    return write_page_of_counts(
+    return write_counts(
         study_dir, verdict["experiment"], verdicts, "".join(kept), repository
     )
 
@@ -102,7 +106,7 @@ def _page(
         if figure.stem in stems
     ]
     account = "\n\n".join(_account(study))
-    return write_page(
+    return write_study(
         study_dir, study, claims, verdicts,
         pictures=pictures, account=account, repository=repository,
     )  # fmt: skip

@@ -33,7 +33,7 @@ class Picture:
         return {theme: render.data_uri(path) for theme, path in paths.items() if path.exists()}
 
 
-def write_page(
+def write_study(
     folder: Path,
     study: Study,
     claims: Claims,
@@ -65,7 +65,7 @@ def write_page(
     )
 
 
-def write_page_of_counts(
+def write_counts(
     folder: Path, experiment: str, verdicts: Sequence[Verdict], account: str, repository: Path
 ) -> Path:
     """Of a study without runs, which counts what nets are."""

@@ -1,0 +1,285 @@
+"""The report page: its numbers are the records', and it shows nothing that they do not hold."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import pytest
+from scipy import stats
+from tests.analysis.pages import Page
+from tests.analysis.synthetic import write_run, write_study
+from tests.helpers import read_json, read_lines
+
+from degradation.analysis.claims import ClaimsError, claims_path, load
+from degradation.analysis.curves import StudyError
+from degradation.analysis.judge import judge, write_verdict
+from degradation.analysis.report import write_counted, write_index, write_page
+from degradation.analysis.sources import read_records
+
+ROOT = Path(__file__).parents[2]
+ARMS = {("plain", 18): 56.0, ("plain", 110): 89.0, ("residual", 18): 47.0, ("residual", 110): 55.0}
+HOSTILE = """</script><script>alert(1)</script><img src=x onerror=alert(2)> "'&{{ 7*7 }}"""
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_study(tmp_path_factory.mktemp("outputs") / "depth_sweep" / "quick", 3, ARMS)
+    write_run(folder, "plain", 110, 3, None)
+    claims, found = load(claims_path("depth_sweep", ROOT)), read_records(folder)
+    verdicts = judge(claims, "quick", found)
+    write_verdict(folder / "verdict.json", claims, "quick", found, verdicts)
+    write_page(folder, ROOT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(study: Path) -> Page:
+    return Page(study / "report.html")
+
+
+def errors(study: Path, arm: str, key: str, iteration: int) -> list[float]:
+    rows = [read_lines(path) for path in study.glob(f"runs/{arm}-s*/metrics.jsonl")]
+    return [row[key] for run in rows for row in run if row["iteration"] == iteration and key in row]
+
+
+@pytest.mark.parametrize(
+    ("split", "key"),
+    [("training", "eval/train_subset_error_pct"), ("test", "test/subset_error_pct")],
+)
+def test_curves_are_the_means_and_the_spread_of_the_records(
+    study: Path, page: Page, split: str, key: str
+) -> None:
+    found = 0
+    for traces in page.data["panels"].values():
+        for trace in traces:
+            meta = trace["meta"]
+            if meta["split"] != split or "customdata" not in trace or meta["arm"] == "plain-110":
+                continue
+            for iteration, shown in zip(trace["x"], trace["customdata"], strict=True):
+                seeds = errors(study, meta["arm"], key, iteration)
+                assert len(seeds) == 3
+                assert shown == pytest.approx([fmean(seeds), min(seeds), max(seeds)])
+            assert [each[0] for each in trace["customdata"]] == trace["y"]
+            found += 1
+    assert found == 3
+
+
+def test_a_diverged_run_goes_on_at_chance_and_is_counted_in_the_legend(
+    study: Path, page: Page
+) -> None:
+    (line,) = (
+        trace
+        for trace in page.data["panels"]["plain"]
+        if trace["meta"]["arm"] == "plain-110"
+        and trace["meta"]["split"] == "training"
+        and "customdata" in trace
+    )
+    ended = errors(study, "plain-110", "eval/train_subset_error_pct", 600)
+    assert len(ended) == 3  # the fourth diverged at half the length
+    assert line["y"][line["x"].index(600)] == pytest.approx(fmean([*ended, 90.0]))
+    assert "110 layers 1 of 4 diverged" in page.text
+    assert "1 of 4 runs of 110 layers diverged and count as 90 %" in page.text
+
+
+def final(study: Path, arm: str) -> list[float]:
+    summaries = [read_json(path) for path in sorted(study.glob(f"runs/{arm}-s*/summary.json"))]
+    return [each["last"].get("eval/train_error_pct", 90.0) for each in summaries]
+
+
+def test_final_errors_are_the_summaries(study: Path, page: Page) -> None:
+    (line,) = (
+        trace
+        for trace in page.data["final"]
+        if trace["name"] == "residual, training" and "error_y" in trace
+    )
+    values = [final(study, arm) for arm in ("residual-18", "residual-110")]
+    assert line["y"] == pytest.approx([fmean(each) for each in values])
+    half = [stats.t.interval(0.95, 2, 0, stats.sem(each))[1] for each in values]
+    assert line["error_y"]["array"] == pytest.approx(half)
+    (dots,) = (
+        trace
+        for trace in page.data["final"]
+        if trace["name"] == "residual, training" and trace["meta"].get("dots")
+    )
+    assert sorted(dots["y"]) == pytest.approx(sorted(values[0] + values[1]))
+
+
+def test_the_summary_is_welchs_interval_of_the_records(study: Path, page: Page) -> None:
+    for kind in ("plain", "residual"):
+        shallow, deep = final(study, f"{kind}-18"), final(study, f"{kind}-110")
+        low, high = stats.ttest_ind(deep, shallow, equal_var=False).confidence_interval(0.95)
+        assert f"{fmean(deep) - fmean(shallow):+.1f} points" in page.text
+        assert f"95 % interval {low:+.1f} to {high:+.1f}" in page.text
+    assert "Plain nets degrade." in page.text
+    assert "Residual nets degrade less." in page.text
+
+
+def test_without_a_rise_none_is_told(tmp_path: Path) -> None:
+    level = {("plain", 18): 50.0, ("plain", 110): 50.0, **{("residual", 18): 50.0}}
+    write_page(write_study(tmp_path / "depth_sweep" / "quick", 4, level), ROOT)
+    text = Page(tmp_path / "depth_sweep" / "quick" / "report.html").text
+    assert "Plain nets: no rise is shown." in text
+    assert "degrade." not in text
+    assert "is gone" not in text
+
+
+def test_badges_are_the_verdicts(study: Path, page: Page) -> None:
+    claims = read_json(study / "verdict.json")["claims"]
+    items = [each for each in page.all("li") if each.attributes.get("id", "").startswith("claim-")]
+    assert len(items) == len(claims)
+    for claim, item in zip(claims, items, strict=True):
+        text = " ".join(item.text.split())
+        assert claim["answer"] in text
+        assert claim["sentence"] in text
+        assert claim["id"] in text
+        if claim["interval"]:
+            assert f"found {claim['estimate']:.2f} points" in text
+            low, high = claim["interval"]
+            assert f"95 % interval {low:.2f} to {high:.2f}" in text
+    supported = sum(claim["answer"] == "SUPPORTED" for claim in claims)
+    assert f"{supported} of {len(claims)} SUPPORTED" in page.text
+
+
+def test_plotly_takes_what_is_drawn(page: Page) -> None:
+    """Its own validators refuse a property that it does not know."""
+    from plotly import graph_objects
+
+    drawn = [*page.data["final"], *(t for traces in page.data["panels"].values() for t in traces)]
+    assert len(graph_objects.Figure(data=drawn).data) == len(drawn)
+
+
+def no_request_and_no_code(page: Page) -> None:
+    """Nothing is fetched, and the only scripts are ours."""
+    assert len(page.all("script")) in (0, 3)
+    assert not page.all("link") + page.all("iframe") + page.all("object")
+    for element in page.elements:
+        sources = [element.attributes.get(name, "data:") for name in ("src", "srcset")]
+        assert all(source.startswith("data:") for source in sources)
+        assert not any(name.startswith("on") for name in element.attributes)
+        link = element.attributes.get("href", "#")
+        assert not link.lower().startswith(("javascript:", "data:"))
+    styles = "".join(each.text for each in page.all("style"))
+    assert "@import" not in styles
+    assert "url(" not in styles
+
+
+def test_the_page_is_one_file(page: Page) -> None:
+    no_request_and_no_code(page)
+    (policy,) = (e for e in page.all("meta") if "http-equiv" in e.attributes)
+    assert "default-src 'none'" in policy.attributes["content"]
+
+
+def test_what_users_wrote_is_text(tmp_path: Path) -> None:
+    experiments = tmp_path / "experiments" / "depth_sweep"
+    shutil.copytree(ROOT / "experiments" / "depth_sweep", experiments)
+    claims = (experiments / "claims.yaml").read_text()
+    sentence = "At 34 layers the residual net has the lower test error."
+    assert sentence in claims
+    (experiments / "claims.yaml").write_text(claims.replace(sentence, json.dumps(HOSTILE)))
+    readme = f"**Question.** {HOSTILE} ![a](http://a.test/b.png) [c](javascript:alert(3)) *why*?\n"
+    (experiments / "README.md").write_text(readme + "\n**Source.** x\n\n**Command.** y\n")
+    study = tmp_path / "depth_sweep" / "quick"
+    arm = 'plain-18-<img src=x onerror="alert(4)">'
+    changes = {"data": {"name": 'cifar10"><script>alert(5)</script>'}}
+    write_study(study, 2, ARMS)
+    write_run(study, "plain", 18, 0, 50.0, **changes)
+    (study / "runs" / "plain-18-s0").rename(study / "runs" / f"{arm}-s0")
+    write_run(study, "plain", 18, 0, 50.0)
+    write_page(study, tmp_path)
+    page = Page(study / "report.html")
+    no_request_and_no_code(page)
+    assert "alert(1)</script>" in page.text  # as text
+    assert "why" in [each.text for each in page.all("em")]
+    assert arm.removeprefix("plain-18-") in [each.text for each in page.all("option")]
+
+
+def test_one_seed_has_no_spread_and_says_so(tmp_path: Path) -> None:
+    write_page(write_study(tmp_path / "depth_sweep" / "quick", 1, ARMS), ROOT)
+    page = Page(tmp_path / "depth_sweep" / "quick" / "report.html")
+    assert not any(t["meta"].get("band") for ts in page.data["panels"].values() for t in ts)
+    assert "one seed an arm, so there is no spread to show" in page.text
+    assert "An arm of one run has no spread, and no answer rests on it." in page.text
+    assert "no interval, as an arm has one seed" in page.text
+    assert "18 layers one run" in page.text
+
+
+def without_ended_runs(study: Path) -> None:
+    for path in study.glob("runs/*/summary.json"):
+        path.unlink()
+
+
+def with_another(section: str, **values: Any) -> Callable[[Path], None]:
+    def change(study: Path) -> None:
+        write_run(study, "plain", 18, 7, 50.0, **{section: values} if section else values)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (without_ended_runs, "none of its 8 runs has finished"),
+        (with_another("data", name="mnist"), "runs of different data.name are never pooled"),
+        (with_another("", preset="paper"), "runs of different preset are never pooled"),
+        (with_another("trainer", precision="bf16"), "different trainer.precision are never pooled"),
+        (with_another("model", kind="plain", depth=18, width=16), "model.width"),
+    ],
+    ids=["no-ended-runs", "data-sets", "presets", "precisions", "configs"],
+)
+def test_what_cannot_be_reported_is_told_in_the_pages_place(
+    tmp_path: Path, spoil: Callable[[Path], None], told: str
+) -> None:
+    study = write_study(tmp_path / "depth_sweep" / "quick", 2, ARMS)
+    (study / "report.html").write_text("of better days")
+    spoil(study)
+    with pytest.raises(StudyError, match=re.escape(told)):
+        write_page(study, ROOT)
+    page = Page(study / "report.html")
+    assert told in page.text
+    no_request_and_no_code(page)
+    assert "SUPPORTED" not in page.text
+
+
+def test_a_folder_without_runs_gets_no_page(tmp_path: Path) -> None:
+    with pytest.raises((StudyError, ClaimsError)):
+        write_page(tmp_path, ROOT)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_index_names_data_set_and_preset_of_each_study(study: Path, tmp_path: Path) -> None:
+    for preset, data in (("quick", "cifar10"), ("paper", "shapes")):
+        folder = tmp_path / "depth_sweep" / preset
+        folder.mkdir(parents=True)
+        verdict = read_json(study / "verdict.json") | {"preset": preset, "data": data}
+        (folder / "verdict.json").write_text(json.dumps(verdict))
+    (tmp_path / "depth_sweep" / "quick" / "report.html").touch()
+    (tmp_path / "lesion" / "quick" / "runs").mkdir(parents=True)
+    write_index(tmp_path, ROOT)
+    page = Page(tmp_path / "index.html")
+    no_request_and_no_code(page)
+    lines = [" ".join(each.text.split()) for each in page.all("li") if "preset" in each.text]
+    assert len(lines) == 2
+    assert "preset paper data set shapes n = 3 to 4" in lines[0]
+    assert "preset quick data set cifar10 n = 3 to 4" in lines[1]
+    links = [each.attributes["href"] for each in page.all("a")[1:]]
+    assert links == ["depth_sweep/paper/REPORT.md", "depth_sweep/quick/report.html"]
+    assert "lesion/quick" in page.text
+
+
+def test_a_study_of_counts_has_a_page_without_charts(tmp_path: Path) -> None:
+    folder = tmp_path / "imagenet_family" / "quick"
+    shutil.copytree(ROOT / "results" / "imagenet_family" / "quick", folder)
+    page = Page(write_counted(folder, ROOT))
+    no_request_and_no_code(page)
+    assert not page.all("script")
+    assert "found 3,663,761,408" in page.text
+    assert "143,667,240" in [each.text for each in page.all("td")]
+    verdict = read_json(folder / "verdict.json")
+    del verdict["claims"][0]["power"]
+    (folder / "verdict.json").write_text(json.dumps(verdict))
+    with pytest.raises(StudyError, match=r"verdict.json: claims without"):
+        write_counted(folder, ROOT)
