@@ -106,6 +106,14 @@ def test_it_loads_without_a_complaint_or_a_request(
     ]
 
 
+def test_no_button_sends_a_chart_anywhere(page: Page) -> None:
+    """The library has one that shares charts, through a server of its makers."""
+    titles = chart(page, "plain").locator(".modebar-btn").evaluate_all(
+        "buttons => buttons.map(button => button.dataset.title)"
+    )  # fmt: skip
+    assert titles == ["Download plot", "Zoom", "Pan", "Reset axes"]
+
+
 def test_a_click_hides_a_curve_and_shows_it_again(page: Page) -> None:
     key = page.locator(".key", has=page.locator("input[value=plain-110]"))
     key.click()
