@@ -279,7 +279,8 @@ def test_a_study_of_counts_has_a_page_without_charts(tmp_path: Path) -> None:
     assert "found 3,663,761,408" in page.text
     assert "143,667,240" in [each.text for each in page.all("td")]
     verdict = read_json(folder / "verdict.json")
-    del verdict["claims"][0]["power"]
-    (folder / "verdict.json").write_text(json.dumps(verdict))
-    with pytest.raises(StudyError, match=r"verdict.json: claims without"):
-        write_counted(folder, ROOT)
+    for key, value in (("power", []), ("answer", "PERHAPS"), ("sentences", "more")):
+        claims = [verdict["claims"][0] | {key: value}]
+        (folder / "verdict.json").write_text(json.dumps(verdict | {"claims": claims}))
+        with pytest.raises(StudyError, match=r"verdict.json: claims that no judge wrote"):
+            write_counted(folder, ROOT)

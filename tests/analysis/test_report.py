@@ -106,6 +106,7 @@ def test_closing_table_has_a_line_a_claim(study: Path, tmp_path: Path) -> None:
         (line,) = (line for line in alone.splitlines() if line.startswith(claim["id"] + " "))
         assert line.count(claim["answer"]) == 1
     assert text.rstrip().endswith("forming.svg")
+    assert f"\n{study.as_posix()}/report.html\n" in text
     index = write_index(tmp_path / "results")
     assert index is not None
     assert "[depth_sweep/quick](depth_sweep/quick/REPORT.md) | cifar10 | " in index.read_text()

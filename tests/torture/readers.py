@@ -42,6 +42,7 @@ from degradation.analysis import (
     tables,
 )
 from degradation.analysis.curves import Study, StudyError
+from degradation.analysis.page import charts, summary
 from degradation.checkpoint import CheckpointError
 from degradation.config import ConfigError
 from degradation.data import archives, cifar10, mnist
@@ -118,6 +119,8 @@ def read_study(folder: Path) -> None:
     if any(run.has_ended for run in study.runs):
         verdicts = judge.judge(depth_sweep(), "quick", study)
         report._report_text(study, depth_sweep(), verdicts, {"curves"})
+        summary.lines(study, depth_sweep(), verdicts)
+        charts.charts(study)
     rates.by_rate(study)
     tables.closing_rows(study, study)
 

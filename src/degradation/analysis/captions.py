@@ -12,7 +12,7 @@ def curves(study: Study) -> str:
         f"{study.test_name} solid; mean over seeds, band from the best seed to the worst; dotted "
         "lines where the learning rate drops."
         + _diverged(shown, "goes on at 90 %")
-        + _curve_images(study)
+        + curve_images(study)
         + _left_out(study)
     )
 
@@ -42,7 +42,7 @@ def _left_out(study: Study) -> str:
     return f" Without the arms with overrides: {', '.join(others)}." if others else ""
 
 
-def _curve_images(study: Study) -> str:
+def curve_images(study: Study) -> str:
     """Which images the curves are measured on, where a config says so."""
     sizes = {
         tuple(

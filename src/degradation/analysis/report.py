@@ -4,7 +4,6 @@ its records alone.
 
 import re
 from collections.abc import Collection
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from degradation.analysis import captions, figures, tables
 from degradation.analysis.claims import EXACT, Claims, ClaimsError, claims_path, load
 from degradation.analysis.curves import Study, StudyError
 from degradation.analysis.judge import Verdict, judge, write_verdict
+from degradation.analysis.page.badges import badge
 from degradation.analysis.page.index import entry, write_index_page
 from degradation.analysis.page.study import (
     PAGE,
@@ -82,15 +82,14 @@ def write_pages(results: Path, repository: Path = Path()) -> list[Path]:
 def write_counted(study_dir: Path, repository: Path = Path()) -> Path:
     """The page of a study that has no runs, from its `verdict.json` and `REPORT.md`."""
     verdict = _read_verdict(study_dir)
-    needed = [field.name for field in fields(Verdict)]
-    if not all(claim.keys() == set(needed) for claim in verdict["claims"]):
-        raise StudyError(f"{study_dir / VERDICT}: claims without {', '.join(needed)}")
-    verdicts = [Verdict(**claim) for claim in verdict["claims"]]
+    try:
+        verdicts = [Verdict(**claim) for claim in verdict["claims"]]
+        assert all(badge(each).sign for each in verdicts)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise StudyError(f"{study_dir / VERDICT}: claims that no judge wrote") from None
     sections = re.split("^## ", (study_dir / REPORT).read_text(encoding="utf-8"), flags=re.M)[1:]
     kept = [f"## {text}" for text in sections if not text.startswith("Answers")]
-    return write_counts(
-        study_dir, verdict["experiment"], verdicts, "".join(kept), repository
-    )
+    return write_counts(study_dir, verdict["experiment"], verdicts, "".join(kept), repository)
 
 
 def _page(

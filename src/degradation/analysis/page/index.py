@@ -32,14 +32,16 @@ def entry(folder: Path, results: Path, verdict: dict[str, Any], repository: Path
     """`verdict`: what its `verdict.json` holds."""
     name = folder.relative_to(results).as_posix()
     counts = Counter(claim["answer"] for claim in verdict["claims"])
-    seeds = sorted({len(found) for found in verdict.get("seeds", {}).values()})
+    by_arm = verdict.get("seeds")
+    found = by_arm.values() if isinstance(by_arm, dict) else ()
+    seeds = sorted({len(of_arm) for of_arm in found if isinstance(of_arm, list)})
     return Entry(
         title_of(verdict["experiment"]),
         verdict["experiment"],
         verdict["preset"],
         verdict["data"],
         " to ".join(map(str, (seeds[0], seeds[-1]) if len(seeds) > 1 else seeds)),
-        question_of(read_readme(verdict["experiment"], repository)),
+        question_of(read_readme(folder.parent.name, repository)),
         {answer: counts[answer] for answer in ANSWERS if counts[answer]},
         f"{name}/{PAGE if (folder / PAGE).exists() else 'REPORT.md'}",
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from degradation.analysis import captions
 from degradation.analysis.claims import EXPERIMENTS, Claims
 from degradation.analysis.curves import Study
 from degradation.analysis.estimands import KINDS
@@ -58,6 +59,7 @@ def write_study(
         remarks=summary.remarks(study, lines),
         confidence=1 - 2 * claims.level,
         charts=charts(study),
+        curve_images=captions.curve_images(study),
         is_about_errors=summary.judges_errors(claims, study.preset),
         pictures=pictures,
         held_out=study.holds_out,
@@ -75,7 +77,7 @@ def write_counts(
     return _write(
         folder, experiment, verdicts, account, repository,
         facts=["counts, no runs"], lines=[line], remarks=[], confidence=None, charts=None,
-        is_about_errors=False, pictures=[], held_out=False, has_spread=False,
+        curve_images="", is_about_errors=False, pictures=[], held_out=False, has_spread=False,
     )  # fmt: skip
 
 
