@@ -202,7 +202,10 @@ def test_one_seed_has_no_spread_and_says_so(tmp_path: Path) -> None:
     page = Page(tmp_path / "depth_sweep" / "quick" / "report.html")
     assert not any(t["meta"].get("band") for ts in page.data["panels"].values() for t in ts)
     assert "one seed an arm, so there is no spread to show" in page.text
-    assert "An arm of one run has no spread, and no answer rests on it." in page.text
+    assert (
+        "Where an arm has fewer than two runs there is no spread, and no answer rests on it."
+        in page.text
+    )
     assert "no interval, as an arm has one seed" in page.text
     assert "18 layers one run" in page.text
 

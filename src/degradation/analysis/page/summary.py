@@ -94,7 +94,9 @@ def remarks(study: Study, found: Sequence[Line]) -> list[str]:
             "claimed beforehand is judged below."
         )
     if min(len(study.ended(arm)) for arm in study.arms) < 2:
-        kept.append("An arm of one run has no spread, and no answer rests on it.")
+        kept.append(
+            "Where an arm has fewer than two runs there is no spread, and no answer rests on it."
+        )
     if study.preset == "quick" and study.is_of_the_papers_nets:
         kept.append(_SCALE)
     return kept

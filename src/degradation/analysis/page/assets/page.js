@@ -10,7 +10,6 @@
   };
   const canHover = window.matchMedia("(hover: hover)").matches;
   const PRINT_PX = { panel: [315, 290], wide: [660, 330] };
-  const TITLES = { training: "training error in %", test: form.dataset.test + " error in %", both: "error in %" };
   let isPrinting = false;
 
   const theme = () => (dark.matches && !isPrinting ? "dark" : "light");
@@ -38,6 +37,11 @@
     return made;
   }
 
+  function titleOf(split, isFinal) {
+    const name = { training: isFinal ? "training" : form.dataset.training, test: form.dataset.test, both: "" }[split];
+    return `${name} error in %`.trim();
+  }
+
   function axis(title) {
     const { soft, line } = GROUNDS[theme()];
     return {
@@ -53,7 +57,7 @@
     const x = axis(isFinal ? "depth (weighted layers)" : "iteration");
     if (isFinal) Object.assign(x, { type: "log", tickvals: data.layout.depths, ticktext: data.layout.depths.map(String) });
     else Object.assign(x, { tickformat: ",d", hoverformat: ",d", range: [0, 1.03 * data.layout.iterations] });
-    const y = { ...axis(TITLES[wanted.split]), type: wanted.scale, range: data.layout.ranges[wanted.scale] };
+    const y = { ...axis(titleOf(wanted.split, isFinal)), type: wanted.scale, range: data.layout.ranges[wanted.scale] };
     if (wanted.scale === "log") Object.assign(y, { tickvals: [0.01, 0.1, 1, 2, 5, 10, 20, 50, 100], tickformat: "~g" });
     const dotted = { type: "line", layer: "below", line: { color: soft, width: 1, dash: "1px,3px" } };
     const chance = { ...dotted, xref: "paper", x0: 0, x1: 1, y0: data.layout.chance, y1: data.layout.chance };
