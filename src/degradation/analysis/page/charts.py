@@ -3,8 +3,9 @@ the page's switches shows it.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,14 @@ import numpy as np
 from degradation.analysis import style
 from degradation.analysis.curves import DIVERGED_ERROR_PCT, RunCurves, Study
 from degradation.analysis.estimands import ERRORS, KINDS, Metric
-from degradation.analysis.series import RUNNING, TEST_CURVES, TRAIN_CURVES, densest, on_grid
+from degradation.analysis.series import (
+    RUNNING,
+    TEST_CURVES,
+    TRAIN_CURVES,
+    by_depth,
+    densest,
+    on_grid,
+)
 from degradation.analysis.statistics import mean_interval
 from degradation.records import DIVERGED
 
@@ -80,23 +88,24 @@ def charts(study: Study) -> Charts | None:
     """None for a study that measured no errors."""
     if not any(run.curves.keys() & set(ERRORS) for run in study.runs):
         return None
-    keys = {
-        "training": densest(study, TRAIN_CURVES),
-        "test": densest(study, TEST_CURVES),
-    }
+    keys = {"training": densest(study, TRAIN_CURVES), "test": densest(study, TEST_CURVES)}
+    names = {"training": "training", "test": study.test_name}
     ended = {arm: runs for arm in study.arms if (runs := study.ended(arm))}
     panels: dict[str, list[Trace]] = {kind: [] for kind in KINDS}
     legend: dict[str, list[Key]] = {kind: [] for kind in KINDS}
     for arm, runs in ended.items():
-        found = [trace for split, key in keys.items() for trace in _curve(arm, runs, split, key)]
+        found = [
+            trace
+            for split, key in keys.items()
+            for trace in _curve(arm, runs, split, key, f"{runs[0].depth} layers, {names[split]}")
+        ]
         panels[runs[0].kind] += found
         legend[runs[0].kind].append(_key(arm, runs, bool(found)))
-    variants = [
-        name for name in study.variants if any(r[0].overrides == name for r in ended.values())
-    ]
+    shown = {runs[0].overrides for runs in ended.values()}
+    variants = [name for name in study.variants if name in shown]
     return Charts(
         panels,
-        _final(ended, variants),
+        _final(study, variants, names),
         legend,
         {name: " ".join(style.VARIANTS.get(name, name).split()) for name in variants},
         _layout(study, list(ended.values())),
@@ -112,7 +121,7 @@ def _key(arm: str, runs: list[RunCurves], is_drawn: bool) -> Key:
     return Key(arm, f"{run.depth} layers", run.overrides, colours(run.depth), ", ".join(notes))
 
 
-def _curve(arm: str, runs: list[RunCurves], split: str, key: str) -> list[Trace]:
+def _curve(arm: str, runs: list[RunCurves], split: str, key: str, name: str) -> list[Trace]:
     """Mean over seeds and, with several, a band from the best to the worst."""
     if not (measured := [run for run in runs if key in run.curves]):
         return []
@@ -120,7 +129,6 @@ def _curve(arm: str, runs: list[RunCurves], split: str, key: str) -> list[Trace]
     errors = np.array([on_grid(run, key, grid) for run in measured])  # (seeds, points)
     low, high, mean = errors.min(axis=0), errors.max(axis=0), errors.mean(axis=0)
     meta = _meta(runs[0], arm, split)
-    name = f"{runs[0].depth} layers, {split}"
     is_alone = len(measured) == 1
     span = "" if is_alone else " (%{customdata[1]:.2f} to %{customdata[2]:.2f})"
     line: Trace = {
@@ -141,8 +149,8 @@ def _curve(arm: str, runs: list[RunCurves], split: str, key: str) -> list[Trace]
     return [band, line]
 
 
-def _meta(run: RunCurves, arm: str, split: str, kind: bool = False) -> dict[str, Any]:
-    tints = kind_colours(run.kind) if kind else colours(run.depth)
+def _meta(run: RunCurves, arm: str, split: str) -> dict[str, Any]:
+    tints = colours(run.depth)
     return {"arm": arm, "split": split, "variant": run.overrides, "colours": tints}
 
 
@@ -152,59 +160,53 @@ def _symbol(depth: int, split: str) -> str:
     return name if split == "test" else f"{name}-open"
 
 
-def _final(ended: dict[str, list[RunCurves]], variants: Sequence[str]) -> list[Trace]:
+def _final(study: Study, variants: Sequence[str], names: Mapping[str, str]) -> list[Trace]:
     """Last iterate against depth: a line a kind, split and variant, and each seed a dot."""
     traces = []
-    for variant in variants:
-        for kind in KINDS:
-            arms = {
-                arm: runs
-                for arm, runs in ended.items()
-                if runs[0].kind == kind and runs[0].overrides == variant
-            }
-            for split in FINAL if arms else ():
-                traces += _final_line(arms, kind, split)
+    for variant, kind in product(variants, KINDS):
+        if arms := list(by_depth(study, kind, variant).values()):
+            for split, name in names.items():
+                traces += _final_line(arms, kind, split, f"{kind}, {name}")
     return traces
 
 
-def _final_line(arms: dict[str, list[RunCurves]], kind: str, split: str) -> list[Trace]:
+def _final_line(arms: list[list[RunCurves]], kind: str, split: str, name: str) -> list[Trace]:
     errors = {
         runs[0].depth: values
-        for runs in arms.values()
+        for runs in arms
         if (values := [v for run in runs if (v := run.value(FINAL[split])) is not None])
     }
-    if not errors:
-        return []
-    means = [float(np.mean(values)) for values in errors.values()]
-    spans = [mean_interval(values, CONFIDENCE) for values in errors.values()]
-    halves = [(span[1] - span[0]) / 2 if span else 0.0 for span in spans]
     side = (1 if split == "test" else 2.4) * (-1 if kind == "plain" else 1)
     dodged = {depth: depth * 1.012**side for depth in errors}
-    first = next(iter(arms.values()))[0]
-    meta = {**_meta(first, kind, split, kind=True), "kind": kind}
+    meta = {**_meta(arms[0][0], kind, split), "colours": kind_colours(kind)}
+    dots: Trace = {
+        "type": "scatter", "mode": "markers", "name": name, "meta": {**meta, "dots": True},
+        "x": [dodged[depth] for depth, values in errors.items() for _ in values],
+        "y": (found := [value for values in errors.values() for value in values]),
+        "customdata": found, "hovertemplate": "one seed: %{customdata:.2f} %<extra></extra>",
+        "marker": {"symbol": "circle", "size": 5},
+    }  # fmt: skip
+    spans = [mean_interval(values, CONFIDENCE) for values in errors.values()]
     symbol = SYMBOLS[style.KIND_MARKERS[kind]]
-    texts = [
-        f"{kind}, {depth} layers, {split}<br><b>{mean:.2f} %</b>"
-        + (f" ({span[0]:.2f} to {span[1]:.2f})" if span else "")
-        + f", n = {len(values)}"
-        for (depth, values), mean, span in zip(errors.items(), means, spans, strict=True)
-    ]
     line: Trace = {
-        "type": "scatter", "mode": "lines+markers", "name": f"{kind}, {split}", "meta": meta,
-        "x": list(dodged.values()), "y": means, "text": texts,
+        "type": "scatter", "mode": "lines+markers", "name": name, "meta": meta,
+        "x": list(dodged.values()), "y": [float(np.mean(values)) for values in errors.values()],
+        "text": [_final_text(name, depth, values) for depth, values in errors.items()],
         "hovertemplate": "%{text}<extra></extra>",
-        "error_y": {"type": "data", "array": halves, "width": 0, "thickness": 1.6},
+        "error_y": {
+            "type": "data", "width": 0, "thickness": 1.6,
+            "array": [(span[1] - span[0]) / 2 if span else 0.0 for span in spans],
+        },
         "line": {"dash": DASHES[split], "width": 2},
         "marker": {"symbol": symbol if split == "test" else f"{symbol}-open", "size": 9},
     }  # fmt: skip
-    dots: Trace = {
-        "type": "scatter", "mode": "markers", "name": line["name"], "meta": {**meta, "dots": True},
-        "x": [dodged[depth] for depth, values in errors.items() for _ in values],
-        "y": [value for values in errors.values() for value in values],
-        "hovertemplate": "one seed: %{y:.2f} %<extra></extra>",
-        "marker": {"symbol": "circle", "size": 5},
-    }  # fmt: skip
-    return [dots, line]
+    return [dots, line] if errors else []
+
+
+def _final_text(name: str, depth: int, values: Sequence[float]) -> str:
+    span = mean_interval(values, CONFIDENCE)
+    interval = f" ({span[0]:.2f} to {span[1]:.2f})" if span else ""
+    return f"{name}, {depth} layers<br><b>{np.mean(values):.2f} %</b>{interval}, n = {len(values)}"
 
 
 def _layout(study: Study, arms: Sequence[list[RunCurves]]) -> dict[str, Any]:
