@@ -206,7 +206,9 @@ def test_one_seed_has_no_spread_and_says_so(tmp_path: Path) -> None:
         "Where an arm has fewer than two runs there is no spread, and no answer rests on it."
         in page.text
     )
+    assert "Plain nets: these runs cannot tell." in page.text
     assert "no interval, as an arm has one seed" in page.text
+    assert "degrade." not in page.text
     assert "18 layers one run" in page.text
 
 

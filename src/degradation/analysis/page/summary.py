@@ -88,7 +88,7 @@ def rest(answers: Sequence[str]) -> str:
 def remarks(study: Study, found: Sequence[Line]) -> list[str]:
     """What to keep in mind about the lines."""
     kept = []
-    if any("interval" in line.text for line in found):
+    if any("% interval" in line.text for line in found):
         kept.append(
             "The intervals of the rises are one at a time and without a threshold; what was "
             "claimed beforehand is judged below."
@@ -172,7 +172,8 @@ def _line(study: Study, rise: _Rise, plain: _Rise | None) -> Line:
     fit = _fit(rise.samples)
     is_less = plain is not None and plain.depths == rise.depths and _is_less(rise, plain)
     (shallow, deep), (before, after) = rise.depths, rise.means
-    span = "no interval, as an arm has one seed"
+    agree = all(len(values) > 1 for values in rise.samples)
+    span = f"no interval, as {'no seed differs' if agree else 'an arm has one seed'}"
     if fit:
         low, high = fit.interval(CONFIDENCE)
         span = f"95 % interval {low:+.1f} to {high:+.1f}"
@@ -181,7 +182,7 @@ def _line(study: Study, rise: _Rise, plain: _Rise | None) -> Line:
         gone = 100 * (1 - max(0.0, rise.points) / plain.points)
         text += f" With the shortcut {gone:.0f} % of the plain nets' rise is gone."
     text += _diverged(study, rise.kind, rise.depths)
-    head = _head(f"{rise.kind.capitalize()} nets", _side(fit), is_less, plain)
+    head = _head(f"{rise.kind.capitalize()} nets", fit, is_less, plain)
     return Line(head, f"{rise.points:+.1f} points".replace("-", "\u2212"), text, rise.kind)
 
 
@@ -191,7 +192,9 @@ def _is_less(rise: _Rise, plain: _Rise) -> bool:
     return _side(_fit(plain.samples)) > 0 and _side(_fit([*plain.samples, *contrary])) > 0
 
 
-def _head(nets: str, side: int, is_less: bool, plain: _Rise | None) -> str:
-    if side > 0:
+def _head(nets: str, fit: Welch | None, is_less: bool, plain: _Rise | None) -> str:
+    if fit is None:
+        return f"{nets}: these runs cannot tell."
+    if (side := _side(fit)) > 0:
         return f"{nets} degrade{' less' if is_less else ' too' if plain else ''}."
     return f"{nets} train better with depth." if side else f"{nets}: no rise is shown."
