@@ -109,7 +109,7 @@ def charts(study: Study) -> Charts | None:
         legend,
         {name: " ".join(style.VARIANTS.get(name, name).split()) for name in variants},
         _layout(study, list(ended.values())),
-        "running, augmented" if keys["training"] == RUNNING else "clean",
+        "running" if keys["training"] == RUNNING else "clean",
     )
 
 
