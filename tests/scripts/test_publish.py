@@ -44,10 +44,11 @@ def test_records_of_ended_runs_and_nothing_else(checkout: Path) -> None:
         ours, theirs = snapshot(run_dir), snapshot(source / "runs" / run_dir.name)
         assert set(ours) == RECORD
         assert ours.items() <= theirs.items()
-    assert {path.name for path in target.iterdir() if ".dark." not in path.name} == {
-        *("runs", "REPORT.md", "verdict.json", "table.csv"),
-        *("curves.png", "curves.svg", "final_error.png", "final_error.svg"),
-    }
+    assert {path.name for path in target.iterdir()} == {
+        *("runs", "REPORT.md", "report.html", "verdict.json", "table.csv"),
+        *(f"{stem}{theme}.{form}" for stem in ("curves", "final_error")
+          for theme in ("", ".dark") for form in ("png", "svg")),
+    }  # fmt: skip
     assert "depth_sweep/quick" in (checkout / "results" / "REPORT.md").read_text()
 
 
