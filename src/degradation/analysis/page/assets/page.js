@@ -46,7 +46,7 @@
     const { soft, line } = GROUNDS[theme()];
     return {
       title: { text: title, standoff: 8 }, gridcolor: line, linecolor: line, tickcolor: line, zeroline: false,
-      automargin: true, color: soft,
+      color: soft,
     };
   }
 
@@ -67,7 +67,7 @@
       hovermode: isFinal ? "closest" : "x unified",
       hoverlabel: { bgcolor: card, bordercolor: soft, font: { color: ink } },
       font: { family: "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif", size: 12, color: ink },
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", margin: { l: 52, r: 12, t: 10, b: 44 },
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", margin: { l: 56, r: 12, t: 10, b: 46 },
       autosize: !isPrinting, width: isPrinting ? px[0] : undefined, height: isPrinting ? px[1] : undefined,
       dragmode: canHover ? "zoom" : false, // a finger scrolls the page
       modebar: { bgcolor: "rgba(0,0,0,0)", color: soft, activecolor: ink },
