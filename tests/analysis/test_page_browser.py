@@ -69,11 +69,18 @@ def page(opened: Page) -> Page:
     opened.evaluate("() => { const form = document.getElementById('charts'); form.reset(); "
                     "form.dispatchEvent(new Event('change')); scrollTo(0, 0); }")  # fmt: skip
     opened.mouse.move(0, 0)
+    wait_for(lambda: width(opened) > 400)
     return opened
 
 
 def chart(page: Page, name: str) -> Locator:
     return page.locator(f"[data-chart={name}]")
+
+
+def width(page: Page) -> float:
+    """Of a panel, in pixels."""
+    found: float = chart(page, "plain").evaluate("div => div._fullLayout.width")
+    return found
 
 
 def drawn(page: Page, name: str) -> int:
@@ -187,15 +194,16 @@ def test_linear_and_logarithmic_are_switched(page: Page) -> None:
 
 
 def test_a_dark_page_has_dark_charts(page: Page) -> None:
-    light = colour(page), page.evaluate("getComputedStyle(document.body).backgroundColor")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light, light_ground = colour(page), page.evaluate(ground)
     page.emulate_media(color_scheme="dark")
-    dark = colour(page), page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert all(one != other for one, other in zip(light, dark, strict=True))
+    wait_for(lambda: colour(page) != light)
+    assert page.evaluate(ground) != light_ground
 
 
 def test_a_phone_does_not_scroll_sideways(page: Page) -> None:
     page.set_viewport_size({"width": 360, "height": 780})
-    wait_for(lambda: chart(page, "plain").evaluate("div => div._fullLayout.width") < 360)
+    wait_for(lambda: width(page) < 360)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     left = [chart(page, name).bounding_box() for name in ("plain", "residual")]
     assert left[0] is not None
@@ -206,7 +214,7 @@ def test_a_phone_does_not_scroll_sideways(page: Page) -> None:
 def test_print_is_light_and_fits_the_paper(page: Page, tmp_path: Path) -> None:
     light = colour(page)
     page.emulate_media(color_scheme="dark")
-    assert colour(page) != light
+    wait_for(lambda: colour(page) != light)
     page.evaluate(LISTEN)
     content = page.pdf(format="A4", prefer_css_page_size=True)
     assert content.startswith(b"%PDF")
@@ -215,4 +223,4 @@ def test_print_is_light_and_fits_the_paper(page: Page, tmp_path: Path) -> None:
     seen = page.evaluate("seen")
     assert seen[0] == light
     assert seen[1] <= 180 / 25.4 * 96  # A4 less its margins, in pixels
-    assert colour(page) != light  # and the screen is as before
+    wait_for(lambda: colour(page) != light)  # and the screen is as before
