@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export EXPERIMENT PRESET SEEDS DATA_ROOT RUNS  # recipes read them as the shell's, whatever is in them
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-gpu test-slow lint report pages check-claims missing status evidence doctor rates reconstructions gpu bench dashboard mirror torture publish imagenet-table bundle reference lock clean
+.PHONY: help setup reproduce test test-gpu test-slow lint report pages check-claims missing status evidence doctor rates reconstructions gpu bench dashboard mirror sync workspace torture publish imagenet-table bundle reference lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -62,8 +62,14 @@ check-claims: setup ## judge curves: RUNS=folder or RUNS=curves.csv
 	@$(BIN)/python scripts/check_claims.py "$$RUNS" $(if $(PRESET),--preset="$$PRESET") \
 	  $(if $(filter command,$(origin EXPERIMENT)),--experiment="$$EXPERIMENT")
 
-mirror: setup ## write W&B's copy of a study anew from its records
+mirror: setup ## write W&B's files of a study anew from its records
 	@$(BIN)/python scripts/mirror.py --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)"
+
+sync: setup ## upload what the W&B server lacks of a study, from its records
+	@$(BIN)/python scripts/sync.py --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)"
+
+workspace: setup ## save a ready-made dashboard of a study in W&B
+	@$(BIN)/python scripts/workspace.py --save --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)"
 
 torture: setup ## kill runs, break their storage, fuzz what users hand in: results/torture.json
 	@$(BIN)/python scripts/torture.py
@@ -103,7 +109,7 @@ bench: setup ## measure speed, written to results/bench/
 	@$(BIN)/python scripts/bench.py --data-root="$$DATA_ROOT"
 
 dashboard: setup ## the curves in the terminal, from the W&B files of a study
-	@WANDB_ERROR_REPORTING=false $(BIN)/wandb leet outputs/$(EXPERIMENT)/$(STUDY_PRESET)/wandb
+	@$(BIN)/python scripts/dashboard.py --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)"
 
 imagenet-table: setup ## count the ImageNet nets, written to results/imagenet_family/
 	@$(BIN)/python scripts/imagenet_table.py
@@ -116,7 +122,7 @@ reference: setup ## write the README's tables
 
 lock: ## resolve requirements.lock anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-	  --extra dev --extra slurm -c requirements.in pyproject.toml -o requirements.lock --custom-compile-command "make lock"
+	  --extra dev --extra slurm --extra workspace -c requirements.in pyproject.toml -o requirements.lock --custom-compile-command "make lock"
 
 clean: ## remove .venv, caches and outputs/ (results/ stays)
 	rm -rf .venv outputs .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -192,7 +192,7 @@ def test_offline_runs_that_were_not_uploaded(doctor: Doctor, here: Path) -> None
     status, page = doctor()
     assert status == 0
     found = "2 offline runs not uploaded, 8 KiB in outputs"
-    advice = "wandb sync outputs/*/*/wandb/offline-run-*"
+    advice = "make sync EXPERIMENT={} PRESET={}".format(*Path(STUDY).parts[-2:])
     assert page["W&B"][1] == ("note", f"{found} -> {advice}")
 
 

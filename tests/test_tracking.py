@@ -1,6 +1,5 @@
 """The W&B mirror, checked by reading back the files that wandb itself wrote."""
 
-import gzip
 import json
 import os
 import re
@@ -10,18 +9,15 @@ import socket
 import struct
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.wandb_server import KEY, serving
 
-from degradation import records, tracking
+from degradation import account, records, tracking
 from degradation.config import Config, ConfigError, DataConfig, ModelConfig, TrackingConfig
 
-KEY = "0123456789" * 4
 ROWS: list[records.Row] = [
     {"iteration": 10, "epoch": 0.2, "lr": 0.1, "wall_s": 1.5, "train/loss": 2.302585092994046},
     {"iteration": 20, "epoch": 0.4, "lr": 0.1, "wall_s": 2.5, "eval/train_error_pct": 89.84},
@@ -105,7 +101,8 @@ def exit_codes(found: list[Any]) -> list[int]:
 
 def run_python(code: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
     """`code` in a process of its own, with this module as `test_tracking`."""
-    paths = [str(Path(__file__).parent), str(Path(tracking.__file__).parents[1])]
+    root = Path(__file__).parents[1]
+    paths = [str(root), str(root / "tests"), str(Path(tracking.__file__).parents[1])]
     own = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"} | environment
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
@@ -279,7 +276,7 @@ def test_mode(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert tracking.resolve_mode(mode) == expected
+    assert account.resolve_mode(mode) == expected
 
 
 def test_mode_from_the_files_of_wandb_login(
@@ -288,18 +285,18 @@ def test_mode_from_the_files_of_wandb_login(
     netrc = tmp_path / ".netrc"
     netrc.write_text(f"machine api.wandb.ai\n  login user\n  password {KEY}\n")
     netrc.chmod(0o600)
-    assert tracking.resolve_mode("auto") == "online"
+    assert account.resolve_mode("auto") == "online"
     own_server = tmp_path / ".config" / "wandb" / "settings"
     own_server.parent.mkdir(parents=True)
     own_server.write_text("[default]\nbase_url = https://wandb.example.org\n")
-    assert tracking.resolve_mode("auto") == "offline"  # the key is for another server
+    assert account.resolve_mode("auto") == "offline"  # the key is for another server
     monkeypatch.setenv("WANDB_BASE_URL", "https://api.wandb.ai")
-    assert tracking.resolve_mode("auto") == "online"
+    assert account.resolve_mode("auto") == "online"
     own_server.write_text("[default]\nmode = offline\n")  # what `wandb offline` writes
-    assert tracking.resolve_mode("auto") == "offline"
+    assert account.resolve_mode("auto") == "offline"
     own_server.write_text("no settings file")
     netrc.write_text("machine")
-    assert tracking.resolve_mode("auto") == "offline"
+    assert account.resolve_mode("auto") == "offline"
 
 
 def test_online_without_a_key_is_refused_before_anything_is_written(tmp_path: Path) -> None:
@@ -373,88 +370,20 @@ def test_a_server_that_is_away_leaves_the_run_offline(tmp_path: Path) -> None:
     assert list(tmp_path.glob("wandb/run-*")) == []  # nothing is left of the attempt
 
 
-class Server(BaseHTTPRequestHandler):
-    """As much of a W&B server as a run needs; `rows` by run id, `requests` as they came."""
-
-    rows: dict[str, list[records.Row]]
-    requests: list[str]
-
-    def do_POST(self) -> None:
-        data = json.dumps(self.answer(json.loads(self.body()))).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def do_PUT(self) -> None:
-        self.body()
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def body(self) -> bytes:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.headers.get("Content-Encoding") == "gzip":
-            body = gzip.decompress(body)
-        self.requests.append(body.decode())
-        return body
-
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        if self.path.endswith("/file_stream"):
-            lines = (request.get("files") or {}).get("wandb-history.jsonl", {}).get("content", [])
-            self.rows.setdefault(self.path.split("/")[-2], []).extend(map(json.loads, lines))
-            return {}
-        variables = request.get("variables", {})
-        project = {"id": "p", "name": "degradation", "entity": {"id": "e", "name": "student"}}
-        if "mutation UpsertBucket" in request["query"]:
-            bucket = {"id": "b", "name": variables["name"], "project": project, "config": "{}"}
-            return {"data": {"upsertBucket": {"bucket": bucket, "inserted": True}}}
-        if "query RunResumeStatus" in request["query"]:
-            rows = self.rows.get(variables["name"])
-            bucket = {"id": "b", "name": variables["name"], "config": "{}", "eventsTail": "[]"}
-            bucket |= {"historyTail": json.dumps([json.dumps(rows[-1])])} if rows else {}
-            bucket |= {"historyLineCount": len(rows or ()), "wandbConfig": '{"t": {}}'}
-            bucket |= {"summaryMetrics": "{}", "logLineCount": 0, "eventsLineCount": 0}
-            return {"data": {"model": project | {"bucket": bucket if rows else None}}}
-        if "mutation CreateRunFiles" in request["query"]:
-            host = self.headers["Host"]
-            urls = [
-                {"name": name, "uploadUrl": f"http://{host}/{name}"} for name in variables["files"]
-            ]
-            files = {"runID": "b", "uploadHeaders": [], "files": urls}
-            return {"data": {"createRunFiles": files}}
-        return {"data": {}}
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Silent."""
-
-
-@pytest.fixture
-def server() -> Iterator[tuple[type[Server], str]]:
-    handler = type("RunningServer", (Server,), {"rows": {}, "requests": []})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        yield handler, f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
-        thread.join()
-
-
-def test_online_the_server_gets_each_row_once_also_when_continued(
-    tmp_path: Path, server: tuple[type[Server], str]
-) -> None:
-    handler, url = server
+def test_online_the_server_gets_each_row_once_also_when_continued(tmp_path: Path) -> None:
     code = LOG_ALL.replace("config(int(sys.argv[2]))", "config(mode='online')")
     broken = code.replace("in ROWS:", "in ROWS[:2]:")
     continued = code.replace("as copy", "rows_so_far=ROWS[:1]) as copy", 1)
     continued = continued.replace("2]))) rows", "2])), rows").replace("in ROWS:", "in ROWS[1:]:")
-    for script in (broken, continued):
-        process = run_python(script, str(tmp_path), "0", WANDB_API_KEY=KEY, WANDB_BASE_URL=url)
-        assert re.fullmatch(rf"W&B: {url}/\S+\n", process.communicate()[0])
-    [(run_id, rows)] = handler.rows.items()
-    assert run_id == "degradation-quick-plain-56-s0-0a1b2c3d"
-    assert [{k: v for k, v in row.items() if k[0] != "_"} for row in rows] == ROWS
-    sent = "\n".join(handler.requests)
+    with serving() as server:
+        for script in (broken, continued):
+            key = {"WANDB_API_KEY": KEY, "WANDB_BASE_URL": server.url}
+            process = run_python(script, str(tmp_path), "0", **key)
+            said = process.communicate()[0]
+            # once a command, which begins with `uploads.tell_anew`
+            assert re.fullmatch(rf"W&B: {server.url}/\S+\n" if script == broken else "", said)
+    assert list(server.lines) == ["degradation-quick-plain-56-s0-0a1b2c3d"]
+    assert server.rows("degradation-quick-plain-56-s0-0a1b2c3d") == ROWS
+    sent = "\n".join(server.requests)
     for private in (socket.gethostname(), "somebody", str(tmp_path), sys.executable, KEY):
         assert not re.search(rf"\b{re.escape(private)}\b", sent), private

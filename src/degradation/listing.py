@@ -6,11 +6,17 @@ Hydra imports this at every start, so what is slow to import comes later.
 import contextlib
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
+
+from degradation import uploads
+
+if TYPE_CHECKING:
+    from degradation.config import Config
 
 _overrides: list[str] = []
 
@@ -18,9 +24,13 @@ _overrides: list[str] = []
 class Sweep(Callback):
     """Hydra's account of the multirun ends with the first run that failed, so ours is kept here."""
 
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        uploads.tell_anew(Path(config.hydra.sweep.dir))
+
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         from degradation import cli, distributed
 
+        self.on_run_start(config)
         if status := cli.guard(distributed.refuse_sweep):
             sys.exit(status)  # past Hydra, which would go on
         _overrides[:] = config.hydra.overrides.task
@@ -53,3 +63,13 @@ def lines(command: Sequence[str]) -> Iterator[str]:
     yield from (f"  {arm:<20} {', '.join(states)}" for arm, states in arms.items())
     if ended < len(cfgs):
         yield f"what is left: degradation {shlex.join(command)}"
+    yield from _urls(cfgs)
+
+
+def _urls(cfgs: Iterable["Config"]) -> Iterator[str]:
+    from degradation import account, config
+
+    for study, mode in dict.fromkeys((config.study_dir(cfg), cfg.tracking.mode) for cfg in cfgs):
+        with contextlib.suppress(config.ConfigError):  # has had its line
+            if account.resolve_mode(mode) == "online" and (url := uploads.project_url(study)):
+                yield f"W&B: {url}"

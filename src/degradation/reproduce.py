@@ -237,7 +237,9 @@ def _multirun(
             live.watch(watched, is_running, Console())
         finally:
             _end(process)
-        lines = log.read_text(errors="replace").splitlines() if process.returncode else []
+        lines = log.read_text(errors="replace").splitlines()
+    for line in [line for line in lines if line.startswith("W&B: ")][-1:]:
+        print(line)  # where the curves are
     errors = [line for line in lines if line.startswith("error: ")]
     told = [line for line in errors if not line.endswith(train.AT_WORK)]
     status, shared = process.returncode, len(told) < len(errors)

@@ -4,20 +4,20 @@ The record (`metrics.jsonl`) is the truth, so nothing that goes wrong in W&B may
 run: each failure becomes one warning. Offline nothing leaves the machine.
 """
 
-import configparser
 import dataclasses
+import hashlib
 import logging
-import netrc
 import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from degradation.config import Config, ConfigError
+from degradation import uploads
+from degradation.account import resolve_mode
+from degradation.config import Config
 
 if TYPE_CHECKING:
     import wandb
@@ -31,7 +31,8 @@ SETTINGS: dict[str, Any] = {
     **dict.fromkeys(("save_code", "symlink", "x_save_requirements"), False),
     **{"console": "off", "host": "", "program": "degradation"},
     "init_timeout": 30.0,  # s; a server that is silent for so long is taken to be away
-    "finish_timeout": 120.0,  # s; what is not sent by then stays on disk for `wandb sync`
+    "finish_timeout": 30.0,  # s; what is not sent by then `make sync` sends from the record
+    "finish_timeout_raises": True,  # so that it is known
 }
 """W&B gets what is logged and no more: no code, git, packages, host, paths, console, load."""
 
@@ -40,31 +41,21 @@ _open: "list[Mirror]" = []
 """The runs of this process that W&B has not ended yet."""
 
 
-def resolve_mode(mode: str) -> _Wandb | Literal["off"]:
-    """What `tracking.mode` means on this machine, found without network and without wandb.
+class _Told:
+    """Hears what wandb, which is silent, would print."""
 
-    `auto` follows WANDB_MODE and `wandb offline`, and is `online` only when a key is at hand.
-    Raises ConfigError for `online` without a key; call it before anything is written.
-    """
-    settings = _user_settings()
-    wish = settings.get("mode", "auto") if mode == "auto" else mode
-    if wish in ("off", "disabled"):
-        return "off"
-    if wish in ("offline", "dryrun"):
-        return "offline"
-    if _has_key(settings):
-        return "online"
-    if mode == "auto":
-        return "offline"
-    raise ConfigError(
-        f"tracking.mode: found {mode!r}, but no Weights & Biases key; set WANDB_API_KEY or run "
-        "`wandb login`, or choose auto, offline (both need no account) or off"
-    )
+    fatal: ClassVar[list[str]] = []
+    """After a fatal error wandb uploads no more, and ends as if it had."""
 
+    def info(self, msg: str) -> None: ...
 
-def has_key() -> bool:
-    """Whether a key is at hand, found as `resolve_mode` does."""
-    return _has_key(_user_settings())
+    def warning(self, msg: str) -> None:
+        if "fatal error" in msg.lower():
+            self.fatal.append(
+                "the server refused it; has the key expired, or the run been deleted?"
+            )
+
+    error = warning
 
 
 class Mirror:
@@ -73,8 +64,18 @@ class Mirror:
     def __init__(self, run: "wandb.Run | None" = None):
         self._run = run
         self.alive = run is not None
+        self._fatal_before = len(_Told.fatal)
+        self.rows = 0
+        self.has_summary = False
+        self.has_all = False
+        """Whether W&B has taken all that there was, once the run has ended."""
         if run:
             _open.append(self)
+
+    @property
+    def url(self) -> str | None:
+        """None offline."""
+        return self._run.url if self._run else None
 
     def log(self, row: Row) -> None:
         """One line of the record, at step `iteration`; W&B drops steps the server already has."""
@@ -82,21 +83,27 @@ class Mirror:
             if run:
                 # Without commit W&B keeps a row in memory until the next; a kill would lose it.
                 run.log(dict(row), step=int(row["iteration"]), commit=True)
+                self.rows += 1
 
     def summarize(self, summary: Mapping[str, Any]) -> None:
         """The numbers the run ended with; W&B adds the last value of each column by itself."""
         with self._harmless() as run:
             if run:
                 run.summary.update(dict(summary))
+                self.has_summary = True
 
     def finish(self, exit_code: int) -> None:
         """Ends the run in W&B, after a failure too: else it stays open until the process ends."""
         if self._run is None:
             return
-        self.alive = True
-        with self._harmless() as run:
-            if run:
-                run.finish(exit_code=exit_code)
+        try:
+            self._run.finish(exit_code=exit_code)
+            fatal = _Told.fatal[self._fatal_before :]  # perhaps of a run beside this one
+            self.has_all = self.alive and not fatal
+        except Exception as error:
+            fatal = [_one_line(error)]
+        for reason in fatal[:1]:
+            log.warning("W&B has not all of the run; `make sync` uploads it later: %s", reason)
         self._run, self.alive = None, False
         _open.remove(self)
         _release()
@@ -120,12 +127,14 @@ def mirror(
     study_dir: Path,
     rows_so_far: Sequence[Row] = (),
     git_commit: str | None = None,
+    falls_back: bool = True,
 ) -> Iterator[Mirror]:
     """A run in W&B for the time of the block; if the block raises, W&B marks the run as failed.
 
     `rows_so_far` are the kept rows of a run that is continued. In the end W&B has the rows of the
     record: offline, this attempt's copy replaces the older ones; online, the server keeps the rows
-    it has and gets those after them. Raises what `resolve_mode` raises, and nothing else.
+    it has and gets those after them. Where the server cannot be had it is offline too; without
+    `falls_back` that raises ConnectionError. Raises what `resolve_mode` raises, and nothing else.
     """
     mode = resolve_mode(cfg.tracking.mode)
     if mode == "off":
@@ -133,46 +142,87 @@ def mirror(
         return
     config = dataclasses.asdict(cfg) | {"config_hash": config_hash, "git_commit": git_commit}
     del config["output_root"], config["data"]["root"]  # places on this machine
-    run_id = f"{cfg.experiment}-{cfg.preset}-{run_name}-{config_hash}"
-    run_id = re.sub("[:;,#?/']", "_", run_id)  # what W&B does not take
-    older = _folders(study_dir, run_id)
+    our_id = id_of(cfg, run_name, config_hash)
+    run_id = _id_in_wandb(study_dir, our_id)
+    older = _folders(study_dir, our_id) | _folders(study_dir, run_id)
     copy = _start(
-        mode,
+        [mode, "offline"] if falls_back else [mode],
         study_dir,
         run_id,
-        name=run_name,
-        group=arm,
+        falls_back,
+        name=_short(run_name),
+        group=_short(arm),
         tags=[cfg.model.kind, str(cfg.model.depth), cfg.preset, cfg.data.name],
         project=cfg.tracking.project,
         entity=cfg.tracking.entity,
         config=config,
     )
+    note = uploads.Note(run_id, copy.url) if copy.url else None
     exit_code = 1
     try:
+        _keep(study_dir, our_id, note)
         for row in rows_so_far:
             copy.log(row)
         for folder in older if copy.alive else ():
-            # An online run's folder stays: it may hold what could not be sent before.
-            if folder.name.startswith("offline-"):
-                shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)  # this copy has all that they have
         yield copy
         exit_code = 0
     finally:
         copy.finish(exit_code)
+        if copy.has_all and note:
+            ended = copy.has_summary
+            _keep(study_dir, our_id, dataclasses.replace(note, rows=copy.rows, ended=ended))
 
 
-def _start(mode: _Wandb, study_dir: Path, run_id: str, **identity: Any) -> Mirror:
-    """Falls back from online to offline, and from there to a mirror that does nothing."""
-    attempts: tuple[_Wandb, ...] = ("online", "offline") if mode == "online" else ("offline",)
-    for attempt in attempts:
+def id_of(cfg: Config, run_name: str, config_hash: str) -> str:
+    """The run's in W&B, without characters that W&B does not take."""
+    name = f"{cfg.experiment}-{cfg.preset}-{run_name}-{config_hash}"
+    return _short(re.sub("[:;,#?/']", "_", name))
+
+
+def _short(name: str) -> str:
+    """As it is up to 128 characters, more than which W&B does not take; others stay different."""
+    if len(name) <= 128:
+        return name
+    return f"{name[:119]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def agents_id() -> str | None:
+    """The id that W&B's agent has chosen for the run of this process, if one has started it. The
+    sweep knows the run by it, and wandb takes no other.
+    """
+    return os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
+
+
+def _id_in_wandb(study_dir: Path, our_id: str) -> str:
+    """An agent's stays the run's also where it is continued without the agent."""
+    note = uploads.read(study_dir, our_id)
+    return agents_id() or (note.id if note else our_id)
+
+
+def _keep(study_dir: Path, our_id: str, note: uploads.Note | None) -> None:
+    try:
+        if note:
+            uploads.write(study_dir, our_id, note)
+    except OSError as error:
+        log.warning("W&B: no note of the upload: %s", _one_line(error))
+
+
+def _start(
+    modes: Sequence[_Wandb], study_dir: Path, run_id: str, falls_back: bool, **identity: Any
+) -> Mirror:
+    """In the first mode that can be had, else a mirror that does nothing."""
+    for mode in dict.fromkeys(modes):
         before = _folders(study_dir, run_id)
         try:
-            return Mirror(_init(attempt, study_dir, id=run_id, **identity))
+            return Mirror(_init(mode, study_dir, id=run_id, **identity))
         except Exception as error:
-            log.warning("W&B cannot start %s; the run goes on: %s", attempt, _one_line(error))
             _release()
             for folder in _folders(study_dir, run_id) - before:
                 shutil.rmtree(folder, ignore_errors=True)
+            if not falls_back:
+                raise ConnectionError(f"W&B cannot start {mode}: {_one_line(error)}") from None
+            log.warning("W&B cannot start %s; the run goes on: %s", mode, _one_line(error))
     return Mirror()
 
 
@@ -208,9 +258,10 @@ def _init(mode: _Wandb, study_dir: Path, **identity: Any) -> "wandb.Run":
         settings=settings,
         **identity,
     )
+    wandb.termsetup(settings, _Told())
     run.define_metric("iteration")
     run.define_metric("*", step_metric="iteration")
-    if mode == "online":
+    if mode == "online" and uploads.is_untold(study_dir):
         print(f"W&B: {run.url}", flush=True)
     return run
 
@@ -221,34 +272,6 @@ def _folders(study_dir: Path, run_id: str) -> set[Path]:
     folder = study_dir / "wandb"
     found = folder.iterdir() if folder.is_dir() else ()
     return {entry for entry in found if name.fullmatch(entry.name)}
-
-
-def _user_settings() -> dict[str, str]:
-    """What `wandb login` and `wandb offline` wrote; the environment stands above it."""
-    folder = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser()
-    parser = configparser.RawConfigParser()
-    try:
-        parser.read([folder / "settings", Path("wandb") / "settings"], encoding="utf-8")
-        settings = dict(parser["default"])
-    except (configparser.Error, KeyError, OSError, UnicodeDecodeError):
-        settings = {}
-    for name in ("mode", "api_key", "identity_token_file", "base_url"):
-        if value := os.environ.get(f"WANDB_{name.upper()}"):
-            settings[name] = value
-    return settings
-
-
-def _has_key(settings: Mapping[str, str]) -> bool:
-    """A key that wandb would find by itself: in the settings or in the netrc file."""
-    if settings.get("api_key") or settings.get("identity_token_file"):
-        return True
-    host = urlsplit(settings.get("base_url", "https://api.wandb.ai")).netloc
-    path = os.environ.get("NETRC") or ("~/_netrc" if os.name == "nt" else "~/.netrc")
-    try:
-        entry = netrc.netrc(Path(path).expanduser()).authenticators(host)
-    except (netrc.NetrcParseError, OSError, UnicodeDecodeError):
-        return False
-    return bool(entry and entry[2])
 
 
 def _one_line(error: BaseException) -> str:

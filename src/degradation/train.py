@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from degradation import (
+    account,
     checkpoint,
     cli,
     config,
@@ -26,6 +27,7 @@ from degradation import (
     identity,
     listing,
     locks,
+    mirroring,
     named_code,
     probes,
     records,
@@ -75,7 +77,7 @@ def in_turns(
     cfg: Config, baseline: Config, overrides: Sequence[str] = (), load: Loader = load_data
 ) -> Turns:
     """The same, stopping where other runs of this process may take their turn."""
-    tracking.resolve_mode(cfg.tracking.mode)  # better known now than after the data
+    account.resolve_mode(cfg.tracking.mode)  # better known now than after the data
     cfg, baseline = map(environment.on_this_machine, (cfg, baseline))
     distributed.check_config(cfg, environment.select_device(cfg.hardware))
     run_dir = config.study_dir(cfg) / "runs" / config.run_name(cfg, baseline)
@@ -98,6 +100,7 @@ def _open(run_dir: Path, cfg: Config, held: contextlib.ExitStack) -> dict[str, A
             f"{run_dir.name}: {summary['status']} already, {run_dir}{_unprobed(cfg, run_dir)}",
             flush=True,
         )
+        mirroring.show_sweep(run_dir, cfg)
     return summary
 
 

@@ -19,7 +19,14 @@ def mirror(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def copies(study: Path, run: str) -> list[Path]:
-    return list(study.glob(f"wandb/offline-run-*{run}*/*.wandb"))
+    """W&B's files of a run, by its seed: the long name is cut in W&B."""
+
+    def seed_of(path: Path) -> str:
+        [said] = [record.run for record in read_wandb(path) if record.HasField("run")]
+        return str({item.key: item.value_json for item in said.config.update}["seed"])
+
+    seed = run.rpartition("-s")[2]
+    return [path for path in study.glob("wandb/offline-run-*/*.wandb") if seed_of(path) == seed]
 
 
 def test_what_wandb_lost_is_back_and_nothing_is_there_twice(
@@ -36,7 +43,7 @@ def test_what_wandb_lost_is_back_and_nothing_is_there_twice(
     shutil.rmtree(file.parent)
     (whole / "summary.json").unlink()  # not ended, and at work
     with filelock.FileLock(whole / ".lock"):
-        done = mirror(tmp_path, "--experiment=adhoc", "--mode=offline")
+        done = mirror(tmp_path, "--experiment=adhoc")
     assert (done.returncode, done.stderr) == (0, "")
     assert f"runs/{whole.name}: another process is at work on this run" in done.stdout
     assert done.stdout.endswith("2 of 3 runs in outputs/adhoc/quick/wandb\n")

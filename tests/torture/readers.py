@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from tests.helpers import TINY, fresh_state, tiny_config
 
 from degradation import (
+    account,
     checkpoint,
     cli,
     config,
@@ -28,7 +29,6 @@ from degradation import (
     named_code,
     records,
     reproduce,
-    tracking,
 )
 from degradation.analysis import (
     claims,
@@ -294,7 +294,7 @@ def read_settings(folder: Path) -> None:
     """What `wandb login` and `wandb offline` wrote."""
     changes = {"WANDB_CONFIG_DIR": str(folder), "NETRC": str(folder / "netrc")}
     with mock.patch.dict("os.environ", changes):
-        tracking.resolve_mode("auto")
+        account.resolve_mode("auto")
 
 
 def settings() -> dict[str, bytes]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from degradation import tracking
+from degradation import account
 from degradation.config import ConfigError
 from degradation.doctor.page import NOTE, OK, PROBLEM, Line, gib
 from degradation.doctor.plan import Asked, output_root, planned
@@ -17,9 +17,9 @@ def look(asked: Asked) -> Iterator[Line]:
 
 def mode(wish: str) -> Line:
     """What `tracking.mode` comes to here; of a key only whether there is one."""
-    key = "a key is here" if tracking.has_key() else "no key here"
+    key = "a key is here" if account.has_key() else "no key here"
     try:
-        found = tracking.resolve_mode(wish)
+        found = account.resolve_mode(wish)
     except ConfigError as error:
         return Line(PROBLEM, "W&B", str(error))
     what = {"off": "records only", "offline": "nothing leaves this machine"}
@@ -28,13 +28,17 @@ def mode(wish: str) -> Line:
 
 
 def left_over(root: Path) -> Iterator[Line]:
-    """Offline runs that `wandb sync` has not marked as uploaded."""
+    """Offline runs that have not been uploaded; `make sync` removes what it has."""
     folders = root.glob("*/*/wandb/offline-run-*")
     waiting = [folder for folder in folders if not any(folder.glob("*.wandb.synced"))]
     if waiting:
         size = sum(map(_size, (file for folder in waiting for file in folder.glob("*.wandb"))))
         found = f"{len(waiting)} offline runs not uploaded, {gib(size)} in {root}"
-        yield Line(NOTE, "W&B", found, f"wandb sync {root}/*/*/wandb/offline-run-*")
+        studies = sorted({folder.parts[-4:-2] for folder in waiting})
+        remedy = "; ".join(
+            f"make sync EXPERIMENT={name} PRESET={preset}" for name, preset in studies
+        )
+        yield Line(NOTE, "W&B", found, remedy)
 
 
 def _size(path: Path) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 import joblib
 import torch
 
-from degradation import config, environment, records, tracking
+from degradation import account, config, environment, records
 from degradation.config import Config
 from degradation.data.archives import DataError, cache_folder
 from degradation.data.images import download_bytes, find_images
@@ -133,7 +133,7 @@ def _for(left: list[Config], mirrored: bool) -> str:
 
 def _is_mirrored(run: Config) -> bool:
     try:
-        return tracking.resolve_mode(run.tracking.mode) != "off"
+        return account.resolve_mode(run.tracking.mode) != "off"
     except config.ConfigError:  # has its own line
         return False
 

@@ -1,0 +1,104 @@
+"""W&B's copies of a study's runs, made from their records: anew on the disk (`make mirror`), or on
+the server (`make sync`).
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import filelock
+
+from degradation import account, config, locks, records, tracking, uploads
+from degradation.config import Config, ConfigError
+from degradation.records import Run
+
+
+def mirror_study(experiment: str, preset: str) -> None:
+    """W&B's files in outputs/ anew. Raises ConfigError where there are no runs."""
+    study, run_dirs = runs_of(experiment, preset)
+    mirrored = 0
+    for run_dir in run_dirs:
+        with _read_alone(run_dir) as run:
+            mirrored += bool(run and copy_run(run, study, "offline"))
+    print(f"{mirrored} of {len(run_dirs)} runs in {study / 'wandb'}")
+
+
+def sync_study(experiment: str, preset: str) -> int:
+    """Uploads what the server has not, and returns the exit status: 0 if it then has all.
+
+    Raises ConfigError where there are no runs or no key, and ConnectionError.
+    """
+    study, run_dirs = runs_of(experiment, preset)
+    if not account.has_key():
+        raise ConfigError(account.NO_KEY)
+    uploads.tell_anew(study)
+    had = sent = 0
+    for run_dir in run_dirs:
+        with _read_alone(run_dir) as run:
+            had += (has := bool(run and _is_uploaded(run, study)))
+            sent += bool(run and not has and copy_run(run, study, "online"))
+    print(f"{sent} of {len(run_dirs)} runs uploaded, {had} had been: {uploads.project_url(study)}")
+    return 0 if had + sent == len(run_dirs) else 1
+
+
+def runs_of(experiment: str, preset: str) -> tuple[Path, Sequence[Path]]:
+    """The study's folder in outputs/ and its runs, those in results/ where that has none."""
+    study = Path("outputs", experiment, preset)
+    places = (study, Path("results", experiment, preset))
+    found = next(filter(None, (list(records.run_dirs(place)) for place in places)), None)
+    if found is None:
+        raise ConfigError(f"{experiment}/{preset}: no runs in {places[0]} or {places[1]}")
+    return study, found
+
+
+def copy_run(run: Run, study: Path, mode: str) -> bool:
+    """Whether W&B has taken all of it; `online` raises ConnectionError where it takes nothing."""
+    cfg = _config(run)
+    cfg.tracking.mode = mode
+    with tracking.mirror(
+        cfg,
+        run_name=run.name,
+        arm=run.arm,
+        config_hash=config.config_hash(cfg),
+        study_dir=study,
+        rows_so_far=run.rows,
+        git_commit=run.environment.get("git_commit"),
+        falls_back=False,
+    ) as copy:
+        if run.summary:
+            copy.summarize(run.summary)
+    return copy.has_all
+
+
+def show_sweep(run_dir: Path, cfg: Config) -> None:
+    """A run that has ended already is uploaded for the sweep whose agent asks for it, which would
+    take it for crashed. Raises ConnectionError.
+    """
+    if tracking.agents_id() and account.resolve_mode(cfg.tracking.mode) == "online":
+        copy_run(records.read_run(run_dir), config.study_dir(cfg), "online")
+
+
+@contextlib.contextmanager
+def _read_alone(run_dir: Path) -> Iterator[Run | None]:
+    """None, and a line, while a process trains it, which writes W&B's copy itself."""
+    lock = run_dir / locks.LOCK
+    try:
+        with (
+            filelock.FileLock(lock, timeout=locks.PATIENCE_S)
+            if lock.exists()
+            else contextlib.nullcontext()
+        ):
+            yield records.read_run(run_dir)
+    except filelock.Timeout:
+        print(f"{run_dir}: another process is at work on this run")
+        yield None
+
+
+def _is_uploaded(run: Run, study: Path) -> bool:
+    cfg = _config(run)
+    note = uploads.read(study, tracking.id_of(cfg, run.name, config.config_hash(cfg)))
+    return bool(note and (note.rows, note.ended) == (len(run.rows), run.summary is not None))
+
+
+def _config(run: Run) -> Config:
+    return config.from_dict(run.config)

@@ -1,0 +1,82 @@
+"""What the W&B server has of a study's runs, noted in `<study>/wandb/server/`, a file a run.
+
+So `make sync` need not ask the server, and a run whose id W&B's agent has chosen is found again.
+"""
+
+import contextlib
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from degradation import plain
+from degradation.records import write_json
+
+TOLD = ".told"
+
+
+@dataclass(frozen=True)
+class Note:
+    """Of one run."""
+
+    id: str
+    """W&B's."""
+    url: str
+    rows: int = 0
+    """As many lines of the record as were there when an upload ended well."""
+    ended: bool = False
+    """Whether the record's end was."""
+
+
+def write(study_dir: Path, our_id: str, note: Note) -> None:
+    """our_id: the run's by its name and config, by which it is found again."""
+    path = _path(study_dir, our_id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, dataclasses.asdict(note))
+
+
+def read(study_dir: Path, our_id: str) -> Note | None:
+    """None where there is none that can be read; the server then says what it has."""
+    return _note(_path(study_dir, our_id))
+
+
+def our_ids(study_dir: Path) -> dict[str, str]:
+    """Our ids of the runs by W&B's."""
+    paths = (study_dir / "wandb" / "server").glob("*.json")
+    return {note.id: path.stem for path in paths if (note := _note(path))}
+
+
+def project_url(study_dir: Path) -> str | None:
+    """Where the runs of a study are, if the server has any."""
+    paths = sorted((study_dir / "wandb" / "server").glob("*.json"))
+    urls = [note.url for note in map(_note, paths) if note]
+    return urls[-1].partition("/runs/")[0] if urls else None
+
+
+def is_untold(study_dir: Path) -> bool:
+    """True once for the command that `tell_anew` began, whichever of its processes asks first."""
+    path = study_dir / "wandb" / "server" / TOLD
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def tell_anew(study_dir: Path) -> None:
+    """Where it cannot be, nothing can be uploaded either."""
+    with contextlib.suppress(OSError):
+        (study_dir / "wandb" / "server" / TOLD).unlink()
+
+
+def _path(study_dir: Path, our_id: str) -> Path:
+    return study_dir / "wandb" / "server" / f"{our_id}.json"
+
+
+def _note(path: Path) -> Note | None:
+    try:
+        note = Note(**plain.json_of(path.read_bytes()))
+    except (OSError, plain.PlainError, TypeError):
+        return None
+    is_ours = [type(value) for value in dataclasses.astuple(note)] == [str, str, int, bool]
+    return note if is_ours and plain.is_text(note.id + note.url) else None

@@ -1,0 +1,251 @@
+"""Runs in front of a W&B server that fails, and what `make sync` makes good afterwards."""
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.helpers import TINY, call, lines_of, only_run, read_json, tiny_config, without_times
+from tests.test_tracking import history, read_wandb
+from tests.wandb_server import KEY, Server, serving
+
+from degradation import cli, config, dashboard, mirroring, records, tracking, uploads
+
+RUN = ("data=shapes", *TINY)
+ROWS: list[records.Row] = [
+    {"iteration": 5, "epoch": 1.0, "lr": 0.1, "wall_s": 0.5, "train/loss": 2.25},
+    {"iteration": 10, "epoch": 2.0, "lr": 0.1, "wall_s": 1.0, "train/loss": 2.125},
+    {"iteration": 15, "epoch": 3.0, "lr": 0.1, "wall_s": 1.5, "train/loss": 2.0},
+    {"iteration": 20, "epoch": 4.0, "lr": 0.1, "wall_s": 2.0, "train/loss": 1.5},
+]
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """With an account there, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("NETRC", raising=False)
+    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.setenv("DEGRADATION_FULL_ERROR", "0")
+    monkeypatch.setitem(tracking.SETTINGS, "finish_timeout", 1.0)
+    monkeypatch.setitem(tracking.SETTINGS, "init_timeout", 5.0)
+    with serving() as running:
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        monkeypatch.setenv("WANDB_BASE_URL", running.url)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def untracked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("untracked")
+    assert call(*RUN, "tracking=off", f"output_root={folder}") == 0
+    return only_run(folder)
+
+
+def answer(status: int) -> Callable[[Server], None]:
+    return lambda server: setattr(server, "status", status)
+
+
+FAILURES: dict[str, tuple[Callable[[Server], None], str]] = {
+    "killed": (Server.kill, "TimeoutError"),
+    "hangs": (answer(0), "TimeoutError"),
+    "broken": (answer(500), "TimeoutError"),
+    "key expired": (answer(403), "the server refused it"),
+}
+"""What happens to the server once a run has begun, and what is said at the run's end."""
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_server_that_fails_costs_a_run_nothing_but_the_upload(
+    failure: str,
+    server: Server,
+    untracked: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    fail, reason = FAILURES[failure]
+    server.then = lambda: fail(server)
+    assert call(*RUN, "tracking=online") == 0
+    run_dir = only_run(tmp_path / "outputs")
+    assert lines_of(run_dir) == lines_of(untracked)
+    ours, theirs = (read_json(path / "summary.json") for path in (run_dir, untracked))
+    assert without_times([ours]) == without_times([theirs])
+
+    [file] = tmp_path.glob("outputs/adhoc/quick/wandb/run-*/*.wandb")
+    assert history(read_wandb(file)) == records.read_rows(run_dir / records.METRICS)
+    assert server.lines == {}
+    if server.status == 0:
+        assert server.hanging  # to this moment: nobody waited for an answer
+        assert not server.mended.is_set()
+    [line] = [said.getMessage() for said in caplog.records if said.name == tracking.__name__]
+    assert line.startswith(f"W&B has not all of the run; `make sync` uploads it later: {reason}")
+    assert "\n" not in line
+
+
+def make_record(seed: int, rows: list[records.Row], ended: bool) -> records.Run:
+    """A run of `adhoc`, as training would leave it."""
+    recorded = config.to_dict(tiny_config(f"seed={seed}"))
+    run_dir = Path("outputs/adhoc/quick/runs", f"residual-8-tiny-s{seed}")
+    shutil.rmtree(run_dir, ignore_errors=True)
+    writer = records.Writer(run_dir, recorded, {"git_commit": "c0ffee"})
+    for row in rows:
+        writer.write(row)
+    writer.close()
+    if ended:
+        writer.finish({"status": records.FINISHED, "parameters": 4711})
+    return records.read_run(run_dir)
+
+
+def id_of(run: records.Run) -> str:
+    cfg = config.from_dict(run.config)
+    return tracking.id_of(cfg, run.name, config.config_hash(cfg))
+
+
+def sync(capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    """Exit status, stdout without the runs' addresses, stderr."""
+    status = cli.guard(lambda: mirroring.sync_study("adhoc", "quick"))
+    out, err = capsys.readouterr()
+    return status, re.sub("^W&B: .*/runs/.*\n", "", out), err
+
+
+def test_sync_uploads_each_row_once_however_often(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, project = Path("outputs/adhoc/quick"), f"{server.url}/student/degradation"
+    first, second = make_record(0, ROWS, True), make_record(1, ROWS[:2], False)
+    for run in (first, second):
+        assert mirroring.copy_run(run, study, "offline")
+    assert sync(capsys) == (0, f"2 of 2 runs uploaded, 0 had been: {project}\n", "")
+    assert server.rows(id_of(first)) == ROWS
+    assert server.rows(id_of(second)) == ROWS[:2]
+    assert list(study.glob("wandb/offline-run-*")) == []  # so `wandb sync` uploads none again
+    assert server.summaries[id_of(first)]["parameters"] == 4711
+
+    asked = len(server.requests)
+    assert sync(capsys) == (0, f"0 of 2 runs uploaded, 2 had been: {project}\n", "")
+    assert len(server.requests) == asked
+
+    second = make_record(1, ROWS, True)  # continued, offline
+    assert mirroring.copy_run(second, study, "offline")
+    assert sync(capsys) == (0, f"1 of 2 runs uploaded, 1 had been: {project}\n", "")
+    assert server.rows(id_of(second)) == ROWS
+
+
+def test_sync_ends_what_an_online_run_could_not_send(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.then = lambda: setattr(server, "status", 403)
+    assert call(*RUN, "tracking=online") == 0
+    run = records.read_run(only_run(tmp_path / "outputs"))
+    server.then, server.status = lambda: None, 200
+    capsys.readouterr()
+    project = f"{server.url}/student/degradation"
+    assert sync(capsys) == (0, f"1 of 1 runs uploaded, 0 had been: {project}\n", "")
+    assert server.rows(id_of(run)) == run.rows
+    assert server.exits[id_of(run)] == 0
+    assert len(list(tmp_path.glob("outputs/adhoc/quick/wandb/run-*"))) == 1  # the older is gone
+
+
+def test_sync_where_the_server_is_away_is_one_line_and_loses_nothing(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_record(0, ROWS, True)
+    assert mirroring.copy_run(run, Path("outputs/adhoc/quick"), "offline")
+    server.kill()
+    monkeypatch.setitem(tracking.SETTINGS, "init_timeout", 1.0)
+    status, out, err = sync(capsys)
+    assert (status, out) == (2, "")
+    assert re.fullmatch(r"error: W&B cannot start online: .*\n", err)
+    [file] = Path("outputs/adhoc/quick/wandb").glob("offline-run-*/*.wandb")
+    assert history(read_wandb(file)) == ROWS
+
+
+def test_sync_without_a_key_or_runs_is_one_line(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = "outputs/adhoc/quick or results/adhoc/quick"
+    assert sync(capsys) == (2, "", f"error: adhoc/quick: no runs in {places}\n")
+    make_record(0, ROWS, True)
+    monkeypatch.delenv("WANDB_API_KEY")
+    line = "error: W&B: no key here; `wandb login` asks for one and keeps it, or set WANDB_API_KEY"
+    assert sync(capsys) == (2, "", f"{line}\n")
+    assert server.requests == []
+    assert not Path("outputs/adhoc/quick/wandb").exists()
+
+
+def test_a_sweep_tells_its_address_at_its_first_run_and_at_its_end(
+    server: Server, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        shutil.rmtree("outputs/adhoc/quick/runs", ignore_errors=True)
+        assert call("-m", *RUN, "tracking=online", "seed=0,1") == 0
+        out = capfd.readouterr().out
+        told = [line for line in out.splitlines() if "http" in line]
+        project = f"W&B: {server.url}/student/degradation"
+        assert [told[0].partition("/runs/")[0], told[1:]] == [project, [project]]
+        assert out.endswith(f"{project}\n")
+    assert len(server.runs) == 2
+
+
+@pytest.fixture
+def agent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What W&B's agent sets for a command."""
+    parameters = tmp_path / "sweep.yaml"
+    parameters.write_text("wandb_version: 1\n\nseed:\n  value: 0\n")
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep1")
+    monkeypatch.setenv("WANDB_RUN_ID", "agent123")
+    monkeypatch.setenv("WANDB_SWEEP_PARAM_PATH", str(parameters))
+    monkeypatch.setenv("WANDB_PROJECT", "degradation")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+
+
+leaks = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+"""wandb leaves the file with an agent's parameters open."""
+
+
+@leaks
+@pytest.mark.usefixtures("agent")
+def test_the_sweep_of_an_agent_sees_its_run_and_keeps_it(
+    server: Server,
+    untracked: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert call(*RUN, "tracking=online") == 0
+    run = records.read_run(only_run(tmp_path / "outputs"))
+    assert run.name == untracked.name
+    assert lines_of(only_run(tmp_path / "outputs")) == lines_of(untracked)
+    assert list(server.runs) == ["agent123"]
+    assert server.rows("agent123") == run.rows
+    said = server.runs["agent123"]
+    assert (said["sweep"], said["jobType"]) == ("sweep1", "train")
+    assert list(dashboard.files(Path("outputs/adhoc/quick"))) == [id_of(run)[12:-9]]
+
+    for name in ("WANDB_SWEEP_ID", "WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH"):
+        monkeypatch.delenv(name)
+    uploads.write(Path("outputs/adhoc/quick"), id_of(run), uploads.Note("agent123", "", 0, False))
+    assert sync(capsys)[0] == 0  # continued and synced by hand, it stays the agent's run
+    assert list(server.runs) == ["agent123"]
+    assert server.rows("agent123") == run.rows
+
+
+@leaks
+def test_a_run_that_has_ended_is_uploaded_for_the_sweep_that_asks_for_it(
+    server: Server, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    assert call(*RUN, "tracking=off") == 0
+    before: dict[str, Any] = {
+        path.name: path.read_bytes() for path in only_run(tmp_path / "outputs").iterdir()
+    }
+    request.getfixturevalue("agent")
+    assert call(*RUN, "tracking=online") == 0
+    run = records.read_run(only_run(tmp_path / "outputs"))
+    assert server.rows("agent123") == run.rows
+    assert server.exits == {"agent123": 0}
+    after = {path.name: path.read_bytes() for path in only_run(tmp_path / "outputs").iterdir()}
+    assert after == before
