@@ -2,12 +2,17 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from degradation.data.archives import cache_folder
+
+if TYPE_CHECKING:
+    from tests.wandb_server import Server
 
 # `tests.helpers` and its neighbours, also where pytest is not started as `python -m pytest`.
 sys.path.append(str(Path(__file__).parents[1]))
@@ -35,3 +40,24 @@ def mnist_root() -> Path:
     if (cache_folder() / "MNIST/raw").is_dir():
         return cache_folder()
     pytest.skip("no MNIST here: set DATA_ROOT to the folder that holds MNIST/raw/")
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Server]":
+    """A W&B server with an account there, and an empty folder to work in."""
+    from tests.wandb_server import KEY, serving
+
+    from degradation import tracking
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("NETRC", raising=False)
+    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.setenv("DEGRADATION_FULL_ERROR", "0")
+    monkeypatch.setitem(tracking.SETTINGS, "finish_timeout", 1.0)
+    monkeypatch.setitem(tracking.SETTINGS, "init_timeout", 5.0)
+    with serving() as running:
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        monkeypatch.setenv("WANDB_BASE_URL", running.url)
+        yield running

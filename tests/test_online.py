@@ -2,14 +2,14 @@
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.helpers import TINY, call, lines_of, only_run, read_json, tiny_config, without_times
 from tests.test_tracking import history, read_wandb
-from tests.wandb_server import KEY, Server, serving
+from tests.wandb_server import Server
 
 from degradation import cli, config, dashboard, mirroring, records, tracking, uploads
 
@@ -20,23 +20,6 @@ ROWS: list[records.Row] = [
     {"iteration": 15, "epoch": 3.0, "lr": 0.1, "wall_s": 1.5, "train/loss": 2.0},
     {"iteration": 20, "epoch": 4.0, "lr": 0.1, "wall_s": 2.0, "train/loss": 1.5},
 ]
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """With an account there, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("NETRC", raising=False)
-    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    monkeypatch.setenv("DEGRADATION_FULL_ERROR", "0")
-    monkeypatch.setitem(tracking.SETTINGS, "finish_timeout", 1.0)
-    monkeypatch.setitem(tracking.SETTINGS, "init_timeout", 5.0)
-    with serving() as running:
-        monkeypatch.setenv("WANDB_API_KEY", KEY)
-        monkeypatch.setenv("WANDB_BASE_URL", running.url)
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ class Server:
         """Requests that wait for an answer."""
         self.mended = threading.Event()
         self.then: Callable[[], object] = lambda: None
-        """Happens once a run has begun."""
+        """Happens when a run's first rows arrive."""
         self.sweep: dict[str, Any] | None = None
         """What `wandb sweep` sent."""
         self.commands: list[dict[str, Any]] = []
@@ -72,11 +72,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self._body()
+        if self.path.endswith("/file_stream"):
+            self.state.then()
         if self._well():
             known = self.path.endswith(("/graphql", "/file_stream"))
             self._send(200, self._answer(json.loads(body)) if known else {})
-            if b"UpsertBucket" in body:
-                self.state.then()
 
     def do_PUT(self) -> None:
         self._body()
@@ -88,6 +88,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, {})
 
     def _well(self) -> bool:
+        if self.state.mended.is_set():  # killed
+            return False
         if self.state.status == 0:
             self.state.hanging += 1
             self.state.mended.wait()
@@ -178,8 +180,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _UpsertView2(self, variables: dict[str, Any]) -> dict[str, Any]:
         self.state.views.append(variables)
-        view = {"id": f"v{len(self.state.views)}", "name": variables["name"]}
-        return {"upsertView": {"view": view, "inserted": True}}
+        view = {"id": f"v{len(self.state.views)}", "project": {"id": "p", "name": "degradation"}}
+        view["project"]["entityName"] = variables["entityName"]
+        view |= {key: variables[key] for key in ("name", "type", "displayName", "description")}
+        return {"upsertView": {"view": view | {"spec": variables["spec"]}, "inserted": True}}
+
+    _upsertView = _UpsertView2
+
+    def _GetDefaultEntity(self, variables: dict[str, Any]) -> dict[str, Any]:
+        return {"viewer": {"id": "u", "entity": "student"}}
+
+    def _GetProjects(self, variables: dict[str, Any]) -> dict[str, Any]:
+        page = {"__typename": "PageInfo", "endCursor": None, "hasNextPage": False}
+        return {"models": {"pageInfo": page, "edges": []}}
 
     def _Viewer(self, variables: dict[str, Any]) -> dict[str, Any]:
         return {"viewer": {"id": "u", "username": "student", "entity": "student", "flags": "{}"}}

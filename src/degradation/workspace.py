@@ -66,7 +66,7 @@ class Study:
 
 def study_of(experiment: str, preset: str, entity: str = "") -> Study:
     """Raises Hydra's errors for an unknown experiment or preset."""
-    runs = cli.sweep(experiment, preset)
+    runs = cli.sweep(experiment, preset, ["seed=0"])
     cfgs = list(runs.values())
     first = cfgs[0]
     measure = "loss" if first.model.net in ("stack", "autoencoder") else "error_pct"
@@ -240,6 +240,7 @@ def save(experiment: str, preset: str) -> list[str]:
     wandb.setup(wandb.Settings(silent=True))
     try:
         study = study_of(experiment, preset, wandb.Api().default_entity or "")
-        return [view(study).save().url, report(study).save().url]
+        saved = report(study).save()  # which makes the project where there is none yet
+        return [view(study).save().url, saved.url]
     except (wandb.Error, wandb.errors.CommError) as error:
         raise ConnectionError(f"W&B: {cli.one_line(error)}") from None
