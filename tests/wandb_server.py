@@ -180,8 +180,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _UpsertView2(self, variables: dict[str, Any]) -> dict[str, Any]:
         self.state.views.append(variables)
-        view = {"id": f"v{len(self.state.views)}", "project": {"id": "p", "name": "degradation"}}
-        view["project"]["entityName"] = variables["entityName"]
+        project = {"id": "p", "name": "degradation", "entityName": variables["entityName"]}
+        view = {"id": f"v{len(self.state.views)}", "project": project}
         view |= {key: variables[key] for key in ("name", "type", "displayName", "description")}
         return {"upsertView": {"view": view | {"spec": variables["spec"]}, "inserted": True}}
 

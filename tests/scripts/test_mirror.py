@@ -37,10 +37,9 @@ def test_what_wandb_lost_is_back_and_nothing_is_there_twice(
     assert command(sweep, tmp_path)[0] == 0
     study = tmp_path / "outputs" / "adhoc" / "quick"
     cut, lost, whole = sorted(study.glob("runs/*"))
-    (file,) = copies(study, cut.name)
-    file.write_bytes(file.read_bytes()[:2_000])
-    (file,) = copies(study, lost.name)
-    shutil.rmtree(file.parent)
+    [cut_file], [lost_file] = copies(study, cut.name), copies(study, lost.name)
+    cut_file.write_bytes(cut_file.read_bytes()[:2_000])
+    shutil.rmtree(lost_file.parent)
     (whole / "summary.json").unlink()  # not ended, and at work
     with filelock.FileLock(whole / ".lock"):
         done = mirror(tmp_path, "--experiment=adhoc")
