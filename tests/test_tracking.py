@@ -387,3 +387,23 @@ def test_online_the_server_gets_each_row_once_also_when_continued(tmp_path: Path
     sent = "\n".join(server.requests)
     for private in (socket.gethostname(), "somebody", str(tmp_path), sys.executable, KEY):
         assert not re.search(rf"\b{re.escape(private)}\b", sent), private
+
+
+def test_long_names_are_cut_to_what_wandb_takes_and_stay_different(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        name = f"plain-56-{'x' * 150}-s{seed}"
+        given = arguments(tmp_path) | {"run_name": name, "arm": name, "config_hash": f"{seed:08}"}
+        with tracking.mirror(config(seed), **given) as copy:
+            copy.log(ROWS[0])
+    found = [read_wandb(path) for path in tmp_path.glob("wandb/offline-run-*/*.wandb")]
+    runs = [record.run for records in found for record in records if record.HasField("run")]
+    for names in zip(*((run.run_id, run.display_name, run.run_group) for run in runs), strict=True):
+        assert len(set(names)) == 2
+        assert all(len(name) <= 128 for name in names)
+
+
+def test_only_an_agent_chooses_the_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_RUN_ID", "left0ver")
+    with tracking.mirror(config(), **arguments(tmp_path)) as copy:
+        copy.log(ROWS[0])
+    assert history(mirrored(tmp_path)) == ROWS[:1]
