@@ -21,12 +21,13 @@ from tests.helpers import (
     start,
     tiny_config,
 )
-from tests.test_tracking import read_wandb
+from tests.test_tracking import config_in, read_wandb
 
 from degradation import fleet
 from degradation.benchmark import startup
 from degradation.config import ConfigError, DataConfig
 from degradation.data.batches import Data
+from degradation.records import read_run
 
 RUN = ("data=shapes", *TINY)
 AXES = ("model.kind=plain,residual", "seed=0,1")
@@ -143,14 +144,20 @@ def test_fleet_leaves_the_records_of_its_runs_alone(alone: Path, tmp_path: Path)
     assert sorted(path.name for path in (study / "runs").iterdir()) == names
     firsts = [line.split()[0] for line in out.splitlines()[:4]]
     assert sorted(firsts) == names  # in turns: each has its first row before one has its second
+    copies = list(map(read_wandb, study.glob("wandb/offline-run-*/*.wandb")))
     for name in names:
         run_dir = study / "runs" / name
         same_run(run_dir, alone / name)
         ours, theirs = (read_json(path / "environment.json") for path in (run_dir, alone / name))
         overrides = [word for word in ours["command"].split() if "seed" in word or "kind" in word]
         assert overrides == [w for w in theirs["command"].split() if "seed" in w or "kind" in w]
-        [copy] = study.glob(f"wandb/offline-run-*/run-adhoc-quick-{name}-*.wandb")
-        rows = [r for r in read_wandb(copy) if r.WhichOneof("record_type") == "history"]
+        made_with = read_run(run_dir).config
+        [copy] = [
+            found
+            for found in copies
+            if all(config_in(found)[key] == made_with[key] for key in ("seed", "model"))
+        ]
+        rows = [r for r in copy if r.WhichOneof("record_type") == "history"]
         assert len(rows) == len(lines_of(run_dir)) == 4
 
 

@@ -95,6 +95,12 @@ def history(found: list[Any]) -> list[records.Row]:
     return [{k: v for k, v in item.items() if not k.startswith("_")} for item in items]
 
 
+def config_in(found: list[Any]) -> dict[str, Any]:
+    """What the run was given; long names of runs are cut in W&B."""
+    [run] = [record.run for record in found if record.HasField("run")]
+    return {item.key: json.loads(item.value_json) for item in run.config.update}
+
+
 def exit_codes(found: list[Any]) -> list[int]:
     return [record.exit.exit_code for record in found if record.HasField("exit")]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import filelock
 import pytest
 from tests.helpers import TINY, command, read_lines
-from tests.test_tracking import history, read_wandb
+from tests.test_tracking import config_in, history, read_wandb
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,14 +19,9 @@ def mirror(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def copies(study: Path, run: str) -> list[Path]:
-    """W&B's files of a run, by its seed: the long name is cut in W&B."""
-
-    def seed_of(path: Path) -> str:
-        [said] = [record.run for record in read_wandb(path) if record.HasField("run")]
-        return str({item.key: item.value_json for item in said.config.update}["seed"])
-
-    seed = run.rpartition("-s")[2]
-    return [path for path in study.glob("wandb/offline-run-*/*.wandb") if seed_of(path) == seed]
+    """W&B's files of a run, which differs from the others in its seed."""
+    seed, paths = int(run.rpartition("-s")[2]), study.glob("wandb/offline-run-*/*.wandb")
+    return [path for path in paths if config_in(read_wandb(path))["seed"] == seed]
 
 
 def test_what_wandb_lost_is_back_and_nothing_is_there_twice(
