@@ -14,7 +14,7 @@ LAYERS = (
     {"distributed"},
     {"environment"},
     {"nets", "data", "optim", "records", "account"},
-    {"checkpoint", "probes", "uploads"},
+    {"checkpoint", "probes", "uploads", "wandb_file"},
     {"tracking"},
     {"mirroring"},
     {"step"},

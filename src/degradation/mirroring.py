@@ -3,6 +3,7 @@ the server (`make sync`).
 """
 
 import contextlib
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,14 +14,18 @@ from degradation.config import Config, ConfigError
 from degradation.records import Run
 
 
-def mirror_study(experiment: str, preset: str) -> None:
-    """W&B's files in outputs/ anew. Raises ConfigError where there are no runs."""
+def mirror_study(experiment: str, preset: str) -> int:
+    """W&B's files in outputs/ anew; the exit status, 0 unless W&B's copy of a run that is not at
+    work could not be made. Raises ConfigError where there are no runs.
+    """
     study, run_dirs = runs_of(experiment, preset)
-    mirrored = 0
+    mirrored = at_work = 0
     for run_dir in run_dirs:
+        at_work += (busy := locks.is_held(run_dir / locks.LOCK))
         with _read_alone(run_dir) as run:
-            mirrored += bool(run and copy_run(run, study, "offline"))
+            mirrored += bool(run and not busy and copy_run(run, study, "offline"))
     print(f"{mirrored} of {len(run_dirs)} runs in {study / 'wandb'}")
+    return 0 if mirrored + at_work == len(run_dirs) else 1
 
 
 def sync_study(experiment: str, preset: str) -> int:
@@ -80,7 +85,9 @@ def show_sweep(run_dir: Path, cfg: Config) -> None:
 
 @contextlib.contextmanager
 def _read_alone(run_dir: Path) -> Iterator[Run | None]:
-    """None, and a line, while a process trains it, which writes W&B's copy itself."""
+    """None, and a line, while a process trains it, which writes W&B's copy itself, and where its
+    record is damaged.
+    """
     lock = run_dir / locks.LOCK
     try:
         with (
@@ -88,10 +95,18 @@ def _read_alone(run_dir: Path) -> Iterator[Run | None]:
             if lock.exists()
             else contextlib.nullcontext()
         ):
-            yield records.read_run(run_dir)
+            yield _read(run_dir)
     except filelock.Timeout:
         print(f"{run_dir}: another process is at work on this run")
         yield None
+
+
+def _read(run_dir: Path) -> Run | None:
+    try:
+        return records.read_run(run_dir)
+    except records.RecordError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return None
 
 
 def _is_uploaded(run: Run, study: Path) -> bool:

@@ -10,12 +10,12 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
-from degradation import uploads
+from degradation import uploads, wandb_file
 from degradation.account import resolve_mode
 from degradation.config import Config
 
@@ -39,6 +39,19 @@ SETTINGS: dict[str, Any] = {
 log = logging.getLogger(__name__)
 _open: "list[Mirror]" = []
 """The runs of this process that W&B has not ended yet."""
+
+
+class _Replaced(NamedTuple):
+    older: set[Path]
+    """Folders of W&B's copies so far."""
+    newer: set[Path]
+    """Of the copy that takes their place."""
+    copy: "Mirror"
+    online: bool
+    """Its folder here then has only what the server had not."""
+
+
+_replaced: list[_Replaced] = []
 
 
 class _Told:
@@ -163,12 +176,14 @@ def mirror(
         _keep(study_dir, our_id, note)
         for row in rows_so_far:
             copy.log(row)
-        for folder in older if copy.alive else ():
-            shutil.rmtree(folder, ignore_errors=True)  # this copy has all that they have
+        newer = (_folders(study_dir, our_id) | _folders(study_dir, run_id)) - older
+        if copy.alive:
+            _replaced.append(_Replaced(older, newer, copy, note is not None))
         yield copy
         exit_code = 0
     finally:
         copy.finish(exit_code)
+        copy.has_all &= bool(note) or _is_whole(newer, copy)
         if copy.has_all and note:
             ended = copy.has_summary
             _keep(study_dir, our_id, dataclasses.replace(note, rows=copy.rows, ended=ended))
@@ -237,8 +252,27 @@ def _release() -> None:
 
         if not _open and wandb.run is None:  # a run that the user opened would end as well
             wandb.teardown()
+            _remove_replaced()
     except (Exception, SystemExit) as error:  # wandb exits where its service did not end well
         log.warning("W&B's service did not end well: %s", _one_line(error))
+
+
+def _remove_replaced() -> None:
+    """Once the new copies are on the disk, or the server has taken all."""
+    while _replaced:
+        older, newer, copy, online = _replaced.pop()
+        if copy.has_all if online else _is_whole(newer, copy):
+            for folder in older:
+                shutil.rmtree(folder, ignore_errors=True)
+        elif not online:
+            names = ", ".join(folder.name for folder in newer)
+            log.warning("W&B's files lack rows, as on a full disk; the older ones stay: %s", names)
+
+
+def _is_whole(folders: Iterable[Path], copy: Mirror) -> bool:
+    """Whether W&B's file has all the rows that it was given."""
+    files = [file for folder in folders for file in folder.glob("*.wandb")]
+    return sum(map(wandb_file.rows, files)) >= copy.rows
 
 
 def _init(mode: _Wandb, study_dir: Path, **identity: Any) -> "wandb.Run":
@@ -248,6 +282,7 @@ def _init(mode: _Wandb, study_dir: Path, **identity: Any) -> "wandb.Run":
 
     study_dir.mkdir(parents=True, exist_ok=True)
     settings = wandb.Settings(**SETTINGS)
+    logging.raiseExceptions = False  # wandb's own log file on a full disk is no news for the user
     wandb.setup(settings)  # silent from the first line on; runs of one process share one service
     run = wandb.init(
         mode=mode,

@@ -9,6 +9,7 @@ import filelock
 import pytest
 from tests.helpers import TINY, command, read_lines
 from tests.test_tracking import config_in, history, read_wandb
+from tests.torture.faults import NotHere, small_disk
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,6 +45,48 @@ def test_what_wandb_lost_is_back_and_nothing_is_there_twice(
     for run_dir in (cut, lost, whole):
         (file,) = copies(study, run_dir.name)
         assert history(read_wandb(file)) == read_lines(run_dir / "metrics.jsonl")
+
+
+def test_a_copy_that_a_full_disk_cuts_does_not_take_the_place_of_a_whole_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a damaged record keeps none of the others from its copy."""
+    monkeypatch.setenv("HOME", str(tmp_path))  # no account
+    rows = ("schedule.iterations=600", "trainer.record_every=1", "trainer.eval_every=0")
+    sweep = ("-m", "data=shapes", "tracking=offline", *TINY, *rows, "seed=0,1")
+    assert command(sweep, tmp_path)[0] == 0
+    study = tmp_path / "outputs" / "adhoc" / "quick"
+    wandb, kept = study / "wandb", tmp_path / "kept"
+    wandb.rename(kept)
+    before = {path.relative_to(kept): path.read_bytes() for path in kept.glob("*/*.wandb")}
+    size = min(map(len, before.values()))
+    assert size > 100_000
+    try:
+        with small_disk(wandb, sum(map(len, before.values())) // 1024 + size // 2048):
+            shutil.copytree(kept, wandb, dirs_exist_ok=True)
+            done = mirror(tmp_path, "--experiment=adhoc")
+            assert (
+                before.items()
+                <= {
+                    path.relative_to(wandb): path.read_bytes() for path in wandb.glob("*/*.wandb")
+                }.items()
+            )
+    except NotHere as why:
+        pytest.skip(str(why))
+    assert done.returncode != 0
+    stays, *more = done.stderr.splitlines()
+    assert stays.startswith("W&B's files lack rows, as on a full disk; the older ones stay: ")
+    assert len(more) == 1  # there may be room for some of the second one, or for none
+
+    shutil.copytree(kept, wandb, dirs_exist_ok=True)
+    damaged, whole = sorted(study.glob("runs/*"))
+    (damaged / "metrics.jsonl").write_text("no line of a record\n")
+    done = mirror(tmp_path, "--experiment=adhoc")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: outputs/adhoc/quick/runs/{damaged.name}/metrics.jsonl")
+    assert done.stdout == "1 of 2 runs in outputs/adhoc/quick/wandb\n"
+    (file,) = copies(study, whole.name)
+    assert history(read_wandb(file)) == read_lines(whole / "metrics.jsonl")
 
 
 def test_a_study_without_runs_is_one_line(tmp_path: Path) -> None:
