@@ -149,7 +149,21 @@ def conf(tmp_path: Path) -> Path:
 
 
 def test_the_files_of_conf_name_no_code(conf: Path) -> None:
-    named_code.refuse(conf)
+    named_code.refuse(conf, [])
+
+
+EVIL = "hydra: {callbacks: {mine: {_target_: pathlib.Path.touch, self: sprung}}}"
+"""Hydra would make the callback before anything of ours begins."""
+
+
+def line_about(conf: Path, path: Path, *arguments: str) -> str:
+    """That refuses a file; it names it first."""
+    with pytest.raises(ConfigError) as caught:
+        named_code.refuse(conf, arguments)
+    line = str(caught.value)
+    assert line.startswith(f"{path}: ")
+    assert "\n" not in line
+    return line
 
 
 @pytest.mark.parametrize(
@@ -161,7 +175,17 @@ def test_the_files_of_conf_name_no_code(conf: Path) -> None:
         ("hydra: {job: {env_set: {LD_PRELOAD: mine.so}}}", "hydra.job.env_set.LD_PRELOAD"),
         ("hydra: {job_logging: {handlers: {a: {'()': os.system}}}}", "hydra.job_logging"),
         ("hydra: mine", "hydra.hydra"),
+        ("hydra: {sweeper: {params: {+hydra.job.env_set.PATH: /evil}}}", "+hydra.job.env_set.PATH"),
+        ("hydra: {sweeper: {params: {seed@hydra: x}}}", "seed@hydra"),
+        ("hydra: {sweeper: {params: {+variant: '../../evil/x'}}}", "../../evil/x"),
+        ("hydra: {sweeper: {params: '${data}'}}", "hydra.sweeper.params"),
         ("defaults: [{'/experiment/other@hydra.callbacks': x}]", "@hydra.callbacks"),
+        ("defaults: ['/evil/env@hydra.job.env_set']", "/evil/env@hydra.job.env_set"),
+        ("defaults: [{'/data': 'x@hydra.job'}]", "x@hydra.job"),
+        ("defaults: ['/../evil/x']", "/../evil/x"),
+        ("defaults: ['//evil/x']", "//evil/x"),
+        ("defaults: [{'override /data': ['../../evil/x']}]", "../../evil/x"),
+        ("defaults: ['/${data}/x']", "/${data}/x"),
         ("# @package hydra.job_logging\nhandlers: {}", "@package hydra.job_logging"),
         ('"\\x5ftarget_": os.system', "_target_"),
         ("a: [b", "not YAML of plain values"),
@@ -170,26 +194,87 @@ def test_the_files_of_conf_name_no_code(conf: Path) -> None:
 def test_an_experiment_that_names_code(conf: Path, text: str, named: str) -> None:
     path = conf / "experiment" / "mine.yaml"
     path.write_text(text)
-    with pytest.raises(ConfigError) as caught:
-        named_code.refuse(conf)
-    assert str(caught.value).startswith(f"{path}: ")
-    assert named in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert named in line_about(conf, path)
 
 
-def test_the_command_looks_at_conf_before_hydra_does(conf: Path, tmp_path: Path) -> None:
-    """In a checkout of its own; Hydra would make the callback before anything of ours begins."""
+@pytest.mark.parametrize(
+    ("place", "text"),
+    [
+        ("launcher", "job: {_target_: hydra_plugins.degradation_slurm.os.symlink, dst: sprung}"),
+        ("launcher", "_target_: hydra_plugins.degradation_slurm.os.symlink"),
+        ("launcher", "job: {_target_: hydra_plugins.degradation_fleet.FleetLauncher}"),
+        ("callbacks", "_target_: degradation.listing.Sweep"),
+        ("callbacks", "listing: {_target_: degradation.listing.sys.exit}"),
+    ],
+)
+def test_a_file_for_hydra_names_what_ours_do_and_only_there(
+    conf: Path, place: str, text: str
+) -> None:
+    path = conf / "hydra" / place / "mine.yaml"
+    path.write_text(f"defaults: [slurm]\n{text}\n")
+    assert "'_target_'" in line_about(conf, path)
+
+
+@pytest.mark.parametrize(
+    "folder", ["hydra", "hydra/job", "Hydra/job", "hydra.job", "a/_global_hydra/job", "a/hydra/job"]
+)
+def test_a_folder_whose_files_would_be_hydras_own(conf: Path, folder: str) -> None:
+    path = conf / folder / "mine.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("env_set: {PATH: /evil}")
+    assert "accepted: hydra/launcher, hydra/callbacks" in line_about(conf, path)
+
+
+def test_a_linked_folder_is_looked_at(conf: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "mine.yaml").write_text(EVIL)
+    (conf / "experiment" / "linked").symlink_to(tmp_path / "elsewhere")
+    line_about(conf, conf / "experiment" / "linked" / "mine.yaml")
+
+
+def test_a_link_that_leads_back_has_an_end(conf: Path) -> None:
+    for name in ("one", "other"):
+        (conf / "experiment" / name).symlink_to(conf)
+    assert "a link to a folder that holds it" in line_about(conf, conf)
+
+
+@pytest.mark.parametrize(
+    "option", ["--config-dir={}", "--config-path={}", "-cd {}", "--config-d {}"]
+)
+def test_a_folder_that_the_command_names_is_looked_at(
+    conf: Path, tmp_path: Path, option: str
+) -> None:
+    path = tmp_path / "mine" / "experiment" / "mine.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text("seed: 1")
+    arguments = ["-m", *option.format(tmp_path / "mine").split(), "+experiment=mine"]
+    named_code.refuse(conf, arguments)
+    path.write_text(EVIL)
+    line_about(conf, path, *arguments)
+    named_code.refuse(conf, ["+experiment=mine"])
+
+
+@pytest.mark.parametrize("is_elsewhere", [False, True])
+def test_the_command_looks_at_conf_before_hydra_does(
+    conf: Path, tmp_path: Path, is_elsewhere: bool
+) -> None:
+    """In a checkout of its own, and in a folder that only the command knows."""
     shutil.copytree(conf_dir().parent / "src", tmp_path / "src")
-    callback = "hydra: {callbacks: {mine: {_target_: pathlib.Path.touch, self: sprung}}}"
-    (conf / "experiment" / "mine.yaml").write_text(f"# @package _global_\n{callback}\n")
+    mine = conf / "experiment" / "mine.yaml"
+    mine.write_text(f"# @package _global_\n{EVIL}\n")
+    if is_elsewhere:
+        (tmp_path / "mine" / "experiment").mkdir(parents=True)
+        mine = mine.rename(tmp_path / "mine" / "experiment" / "mine.yaml")
+    before = ["--config-dir", str(tmp_path / "mine")] if is_elsewhere else []
+    left = sorted(path.name for path in tmp_path.iterdir())
     done = subprocess.run(
-        [sys.executable, "-m", "degradation", *RUN, "+experiment=mine"],
+        [sys.executable, "-m", "degradation", *before, *RUN, "+experiment=mine"],
         cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path / "src")},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"error: {conf}/experiment/mine.yaml: 'hydra.callbacks.mine")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["conf", "src"]
+    assert done.stderr.startswith(f"error: {mine}: 'hydra.callbacks.mine")
+    assert sorted(path.name for path in tmp_path.iterdir()) == left
 
 
 NOWHERE = {

@@ -175,7 +175,7 @@ def read_table(folder: Path) -> None:
 
 def read_experiment(folder: Path) -> None:
     """A `+experiment` file, composed as for a run."""
-    named_code.refuse(folder)
+    named_code.refuse(folder, [])
     with hydra.initialize_config_dir(str(folder), version_base="1.3"):
         config.from_dict(hydra.compose("config", ["+experiment=own", *TINY]))
 
