@@ -15,6 +15,8 @@ import pytest
 from tests.helpers import TINY, call, command, only_run, read_json, read_lines, same_run, start
 from tests.slurm_cluster import cluster, end_all_jobs, lacks, slurm, wait_until
 
+from hydra_plugins.degradation_slurm.private import make_private
+
 README = Path(__file__).parents[1] / "README.md"
 RUN = ("data=shapes", "tracking=off", *TINY)
 SLURM = ("hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.job_name=test")
@@ -251,3 +253,90 @@ def test_without_slurm_it_says_what_is_missing(
     assert err.startswith("error: hydra/launcher: slurm")
     assert lacking in err
     assert len(err.splitlines()) == 1
+
+
+# the folder that holds pickles
+
+
+@pytest.fixture
+def no_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is submitted goes nowhere: `srun` is there, `sbatch` takes no job."""
+    for name in ("srun", "sbatch"):
+        (tmp_path / name).write_text("#!/bin/sh\necho no cluster here >&2; exit 1\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+
+def spoil_folder(folder: Path, change: str) -> None:
+    """A change that lets another user put files there."""
+    folder.mkdir(mode=0o700, parents=True)
+    if change == "another's":
+        os.chown(folder, 65534, -1)
+    elif change == "below another's":
+        os.chown(folder.parent, 65534, -1)
+    elif change == "below an open one":
+        folder.parent.chmod(0o777)
+    elif change == "below a group's":
+        os.chown(folder.parent, -1, 65534)
+        folder.parent.chmod(0o775)
+    elif change == "linked from an open one":
+        real = folder.rename(folder.parent.parent / "elsewhere")
+        folder.symlink_to(real)
+        folder.parent.chmod(0o777)
+    else:
+        folder.chmod(int(change, 8))
+
+
+CHANGES = {
+    "another's": "is of user ",
+    "below another's": "which is of user ",
+    "below an open one": "others can write to (mode 777)",
+    "below a group's": "others can write to (mode 775)",
+    "linked from an open one": "others can write to (mode 777)",
+    "0770": "is open to others (mode 770)",
+    "0755": "is open to others (mode 755)",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_folder_that_others_can_change_is_no_folder_for_pickles(
+    change: str, tmp_path: Path
+) -> None:
+    if os.geteuid() and ("another's" in change or "group's" in change):
+        pytest.skip("needs to be root, to give a folder away")
+    folder = tmp_path / "outputs" / "study" / "slurm"
+    spoil_folder(folder, change)
+    with pytest.raises(PermissionError) as caught:
+        make_private(folder)
+    assert str(caught.value).startswith(f"{folder}: ")
+    assert CHANGES[change] in str(caught.value)
+
+
+def test_a_folder_for_pickles_is_made_for_its_owner(tmp_path: Path) -> None:
+    """Also where files are left to all of a group, and below a folder like /tmp."""
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o1777)
+    folder = tmp_path / "shared" / "study" / "slurm"
+    before = os.umask(0o002)
+    try:
+        make_private(folder)
+        make_private(folder)  # and found again
+    finally:
+        os.umask(before)
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+@needs_submitit
+@pytest.mark.usefixtures("no_cluster")
+def test_no_job_is_handed_over_where_others_can_write(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "adhoc" / "quick" / "slurm"
+    spoil_folder(folder, "0777")
+    arguments = ("-m", *RUN, *SLURM, "model.kind=plain", f"output_root={tmp_path}")
+    assert call(*arguments) == 2
+    assert capfd.readouterr().err.startswith(f"error: hydra.launcher.folder: {folder}: is open")
+    assert list(folder.iterdir()) == []
+    folder.chmod(0o700)
+    assert call(*arguments) == 2
+    assert "hydra/launcher: slurm took no job: " in capfd.readouterr().err

@@ -3,6 +3,9 @@
 A job is a fleet of one run or more on one GPU. One that is preempted, or whose time is up, is
 queued again under its number, and its runs go on from their checkpoints. Hydra imports this at
 every start, so what is slow to import comes later.
+
+Submitit hands jobs and their ends over as pickles, the only ones of this project that are opened
+without a SHA-256; so they lie in a folder in which only this user can have put them.
 """
 
 import contextlib
@@ -20,6 +23,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from hydra_plugins.degradation_slurm.private import make_private
+
 LOOK_S = 5.0
 """Seconds between two looks at Slurm's queue."""
 TERMINATED = 128 + signal.SIGTERM
@@ -29,7 +34,8 @@ Overrides = Sequence[Sequence[str]]
 
 
 class SlurmLauncher(Launcher):
-    """folder: for what the jobs print; the compute nodes have to see it. runs_per_job: 0 for all
+    """folder: for what the jobs print and for submitit's pickles; the compute nodes have to see it,
+    and nobody else may write to it. runs_per_job: 0 for all
     runs in one job. max_num_timeout: how often a job whose time is up is queued again. sbatch: its
     options, as submitit's SlurmExecutor takes them.
     """
@@ -72,6 +78,13 @@ class SlurmLauncher(Launcher):
                 "accepted after: pip install submitit"
             ) from None
         states = [Singleton.get_state()] * len(parts)
+        try:
+            make_private(submitit.core.utils.JobPaths.get_first_id_independent_folder(self.folder))
+        except PermissionError as error:
+            raise ConfigError(
+                f"hydra.launcher.folder: {error}; whoever can write there could have the jobs do "
+                "anything; accepted: a folder for you alone, such as ~/slurm, which will be made"
+            ) from None
         try:
             executor = submitit.SlurmExecutor(self.folder, self.max_num_timeout)
             executor.update_parameters(**self.sbatch)
