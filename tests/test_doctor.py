@@ -8,19 +8,23 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import hydra
 import pytest
 import torch
-from tests.helpers import noise_data, snapshot, tiny_config
+from tests.helpers import make_config, noise_data, snapshot, tiny_config
 from tests.small_study import ROOT, environment, make_checkout
+from torch import nn
 
 from degradation import cli, train
-from degradation.config import Config
-from degradation.doctor import machine, memory, need, versions
+from degradation.config import Config, ModelConfig
+from degradation.doctor import cluster, machine, memory, need, versions
 from degradation.doctor.__main__ import examine
 from degradation.doctor.plan import Asked, planned
+from degradation.nets import build_model
 
 RUNS = ["plain-8-s0", "plain-8-s1", "residual-8-s0", "residual-8-s1"]
 STUDY = Path("outputs", "small_shapes", "quick")
@@ -347,6 +351,28 @@ def test_a_damaged_run(doctor: Doctor, here: Path, damage: str) -> None:
         assert f"{STUDY}/runs/{RUNS[0]}" in note
 
 
+REMAINS: dict[str, Callable[[Path], object]] = {
+    "summary.json": Path.mkdir,
+    "metrics.jsonl": Path.mkdir,
+    "checkpoint.pt": Path.touch,
+    "checkpoint.previous.pt": Path.mkdir,
+}
+
+
+@pytest.mark.parametrize("name", REMAINS)
+def test_remains_without_a_config(doctor: Doctor, here: Path, name: str) -> None:
+    """The run would stop at them."""
+    run_dir = here / STUDY / "runs" / RUNS[2]
+    run_dir.mkdir()
+    (run_dir / ".lock").touch()  # begun and stopped at once
+    assert doctor()[0] == 0
+    REMAINS[name](run_dir / name)
+    status, page = doctor()
+    assert status == 1
+    (problem,) = problems(page)
+    assert problem.startswith(f"{run_dir.relative_to(here)}: {name}, but no config.yaml -> ")
+
+
 def test_a_damaged_run_that_was_not_asked_for(doctor: Doctor, here: Path) -> None:
     """The report at the end would still read it; its checkpoint nobody would."""
     copy = here / STUDY / "runs" / "plain-8-s7"
@@ -387,6 +413,51 @@ def test_a_study_that_is_none(doctor: Doctor, asked: dict[str, str], line: str) 
     assert status == 1
     assert re.match(line, problems(page)[0])
     assert page["runs"][0][1].startswith(f"{STUDY}: 1 unfinished: plain-8-s0 at 10 of 20")
+
+
+def test_outside_of_a_checkout(doctor: Doctor, here: Path) -> None:
+    (here / "experiments").rename(here / "elsewhere")
+    status, page = doctor("seed=9")  # which was not planned yet
+    assert status == 1
+    assert problems(page) == [
+        f"small_shapes, preset quick: no experiments/ in {here}; accepted: the folder of a "
+        "checkout, which has it"
+    ]
+    assert page["precision"][0][0] == "ok"  # the rest of the page is told
+
+
+@pytest.mark.parametrize("launcher", ["slurm", "mine"])
+def test_slurm_where_there_is_none(
+    doctor: Doctor,
+    here: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    launcher: str,
+) -> None:
+    (here / "conf/hydra/launcher/mine.yaml").write_text("defaults: [slurm]\npartition: gpu\n")
+    asked = f"hydra/launcher={launcher}"
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr(cluster, "find_spec", lambda name: None)
+    assert "Slurm" not in doctor()[1]
+    assert "Slurm" not in doctor("hydra/launcher=pool")[1]
+    status, page = doctor(asked)
+    assert status == 1
+    assert [text.partition(" -> ")[0] for text in problems(page)] == [
+        f"no sbatch on the PATH, which {asked} needs",
+        f"not installed, which {asked} needs",
+    ]
+    (tmp_path / "bin" / "sbatch").touch(0o755)
+    monkeypatch.setattr(cluster, "find_spec", find_spec)
+    status, page = doctor(asked)
+    assert page["Slurm"] == [("ok", str(tmp_path / "bin" / "sbatch"))]
+    assert status == (0 if find_spec("submitit") else 1)
+
+
+def test_a_launcher_that_is_none(doctor: Doctor) -> None:
+    status, page = doctor("hydra/launcher=slurn")
+    assert status == 1
+    assert "hydra/launcher: 'slurn'; accepted: " in page["launcher"][0][1]
 
 
 def test_a_device_that_is_not_there(doctor: Doctor) -> None:
@@ -501,6 +572,53 @@ def test_activations_by_hand() -> None:
     maps = [4 * 8 * 8] * 3 + [8 * 4 * 4] * 2 + [16 * 2 * 2] * 2
     numbers = 3 * 8 * 8 + 2 * sum(maps) + 16
     assert need.size(cfg).kept_bytes == pytest.approx(4 * numbers, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("model.depth=204",),
+        ("model.depth=202", "model.kind=plain", "model.order=pre"),
+        ("model.depth=200", "model.net=mlp", "data.augment=false"),
+    ],
+)
+def test_a_deeper_net_by_formula(
+    overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = make_config(*overrides)
+    built = need.size(cfg)
+    monkeypatch.setattr(need, "DEEPEST", 190)
+    monkeypatch.setattr(need, "SHALLOW", 20)
+    assert need.size(cfg) == built
+
+
+def test_a_wider_net_by_its_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    cfg = make_config("model.depth=20")
+    built = need.size(cfg)
+    need._size.cache_clear()
+    monkeypatch.setattr(need, "WIDEST", 4)
+    assert need.size(cfg) == built
+    need._size.cache_clear()
+
+
+@pytest.mark.parametrize("override", ["model.depth=200000", "model.width=100000"])
+def test_a_net_that_cannot_be_built(
+    doctor: Doctor, override: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has its estimate, and nothing of its size is made."""
+    made = []
+
+    def build(cfg: ModelConfig, *rest: Any) -> nn.Module:
+        with torch.device("meta" if cfg.width > 256 else "cpu"):
+            made.append(build_model(cfg, *rest))
+        return made[-1]
+
+    monkeypatch.setattr(need, "build_model", build)
+    _, page = doctor(override)
+    assert 0 < len(made) <= 4
+    assert all(len(list(net.parameters())) < 1000 for net in made)
+    assert "(nets too large to build here: by formula)" in page["memory"][0][1]
+    assert "(nets too large to build here: by formula)" in page["disk"][0][1]
 
 
 def test_the_commands_are_there() -> None:

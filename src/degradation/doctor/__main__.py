@@ -13,7 +13,7 @@ from rich.console import Console
 from degradation.doctor.page import NOTE, PROBLEM, Line, looked, show
 from degradation.doctor.plan import Asked
 
-PARTS = ("versions", "machine", "study", "runs", "mirrors")
+PARTS = ("versions", "machine", "study", "cluster", "runs", "mirrors")
 """Modules with a `look`, each loaded when its turn comes: one of them may not load."""
 
 

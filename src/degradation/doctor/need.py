@@ -35,6 +35,12 @@ PROCESS_BYTES, LIBRARIES_BYTES = 400 * 2**20, 250 * 2**20
 """A process with PyTorch and W&B before it has any data: its own, and what all of them share."""
 IMAGES = 2
 """In the pass from which the activations are counted."""
+DEEPEST, WIDEST = 1202, 256
+"""Nets up to these are built to be counted, in a few seconds; of deeper ones that is a formula, of
+wider ones the shapes alone are looked at.
+"""
+SHALLOW, PERIOD = 122, 60
+"""Depths from which the formula counts on; each further block of a stage is like the last."""
 
 
 @dataclass(frozen=True)
@@ -53,25 +59,60 @@ class Size:
     """The largest one of them."""
 
 
+def is_too_large(model: ModelConfig) -> bool:
+    return model.depth > DEEPEST or model.width > WIDEST
+
+
 def size(cfg: Config) -> Size:
-    return _size(
-        dataclasses.astuple(cfg.model), image_shape(cfg.data), cfg.hardware.checkpoint_activations
+    deeper, image = cfg.model.depth - SHALLOW, image_shape(cfg.data)
+    again = cfg.hardware.checkpoint_activations
+
+    def built(depth: int) -> Size:
+        model = dataclasses.replace(cfg.model, depth=depth, grown_from=0)
+        return _size(dataclasses.astuple(model), image, again)
+
+    if cfg.model.depth <= DEEPEST:
+        return built(cfg.model.depth)
+    near = built(SHALLOW + deeper % PERIOD)
+    return _continued(built(SHALLOW + deeper % PERIOD + PERIOD), near, deeper // PERIOD)
+
+
+def _continued(further: Size, near: Size, periods: int) -> Size:
+    """The size that is as many periods of layers beyond the nearer one. What is kept where
+    activations are computed again grows with the root of the depth, hence less than here.
+    """
+
+    def on(one: float, other: float) -> int:
+        return round(other + (one - other) * periods)
+
+    return Size(
+        numbers=on(further.numbers, near.numbers),
+        buffers=on(further.buffers, near.buffers),
+        tensors=(
+            on(further.tensors[0], near.tensors[0]),
+            on(further.tensors[1], near.tensors[1]),
+        ),
+        kept_bytes=on(further.kept_bytes, near.kept_bytes),
+        largest_bytes=near.largest_bytes,
     )
 
 
 @functools.cache
 def _size(model: tuple[object, ...], image: tuple[int, int, int], again: bool) -> Size:
-    """By one forward pass on the CPU: autograd says what it keeps."""
-    net = build_model(ModelConfig(*model), image, again)  # type: ignore[arg-type]
+    """By one forward pass: autograd says what it keeps."""
+    cfg = ModelConfig(*model)  # type: ignore[arg-type]
+    device = torch.device("meta" if cfg.width > WIDEST else "cpu")  # shapes without numbers
+    with device:
+        net = build_model(cfg, image, again)
     weights, buffers = list(net.parameters()), list(net.buffers())
-    own = {tensor.untyped_storage().data_ptr() for tensor in (*weights, *buffers)}
+    own = {tensor.untyped_storage()._cdata for tensor in (*weights, *buffers)}
     kept: dict[int, Tensor] = {}
 
     def keep(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor
+        kept[tensor.untyped_storage()._cdata] = tensor
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+    with device, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         output = net(torch.zeros(IMAGES, *image))
     found = [t.untyped_storage().nbytes() / IMAGES for place, t in kept.items() if place not in own]
     del output

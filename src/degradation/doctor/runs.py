@@ -10,6 +10,7 @@ import torch
 from degradation import checkpoint, cli, config, locks, records, train
 from degradation.analysis.sources import read_records
 from degradation.config import Config
+from degradation.doctor import need
 from degradation.doctor.page import NOTE, OK, PROBLEM, Line, flat, listed
 from degradation.doctor.plan import Asked, output_root, planned
 from degradation.records import RecordError
@@ -29,13 +30,16 @@ class Seen:
     """The last on record."""
     has_ended: bool = False
     is_at_work: bool = False
+    is_unread: bool = False
+    """Whether its checkpoint was left alone: the net is too large to be built for that."""
     trouble: str = ""
     """Why it cannot be read or continued, in one line."""
     warnings: list[str] = field(default_factory=list)
 
     @property
     def text(self) -> str:
-        return f"{self.run_dir.name} at {self.at:,} of {self.iterations:,}"
+        tail = ", too large a net to look at its checkpoint" if self.is_unread else ""
+        return f"{self.run_dir.name} at {self.at:,} of {self.iterations:,}{tail}"
 
 
 def look(asked: Asked) -> Iterator[Line]:
@@ -114,16 +118,28 @@ def examine(run_dir: Path, planned_as: Config | None) -> Seen:
         if planned_as:
             train.refuse_other_config(run_dir, planned_as)
         if records.read_config(run_dir) is None:
+            refuse_remains(run_dir)
             return seen  # locked once and never begun
         run = records.read_run(run_dir)
         seen.has_ended = run.status != "unfinished"
         seen.at = int(run.rows[-1]["iteration"]) if run.rows else 0
         seen.iterations = int(run.config["schedule"]["iterations"])
         if not seen.has_ended and not seen.is_at_work:
-            check_resumable(run_dir, run, seen.warnings.append)
+            cfg = config.from_dict(run.config)
+            seen.is_unread = need.is_too_large(cfg.model)
+            if not seen.is_unread:
+                check_resumable(run_dir, run, seen.warnings.append)
     except Exception as error:
         seen.trouble = _told(run_dir, error)
     return seen
+
+
+def refuse_remains(run_dir: Path) -> None:
+    """A run begins with its config; whatever else is there without one is no beginning of it."""
+    parts = (records.METRICS, records.SUMMARY, records.ENVIRONMENT)
+    saved = (checkpoint.CHECKPOINT, checkpoint.PREVIOUS)
+    if found := [name for name in (*parts, *saved) if (run_dir / name).exists()]:
+        raise RecordError(f"{run_dir}: {', '.join(found)}, but no {records.CONFIG}")
 
 
 def check_resumable(run_dir: Path, run: records.Run, warn: Callable[[str], object]) -> None:

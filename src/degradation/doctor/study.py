@@ -9,6 +9,7 @@ import joblib
 import torch
 
 from degradation import account, config, environment, records
+from degradation.analysis.claims import EXPERIMENTS
 from degradation.config import Config
 from degradation.data.archives import DataError, cache_folder
 from degradation.data.images import download_bytes, find_images
@@ -21,7 +22,10 @@ Plan = Mapping[str, Config]
 
 def look(asked: Asked) -> Iterator[Line]:
     plan, trouble = planned(asked)
-    if trouble:
+    if trouble and not Path(EXPERIMENTS).is_dir():
+        found = f"{asked.name}: no {EXPERIMENTS}/ in {Path().absolute()}"
+        yield Line(PROBLEM, "study", f"{found}; accepted: the folder of a checkout, which has it")
+    elif trouble:
         yield Line(PROBLEM, "study", f"{asked.name}: {trouble}")
     names = sorted({run.data.name for run in plan.values()}) or ["cifar10"]
     roots = {run.data.root for run in plan.values() if run.data.root}
@@ -128,7 +132,13 @@ def _for(left: list[Config], mirrored: bool) -> str:
     wandb = ", W&B files" if mirrored else ""
     return (
         f"{len(left)} runs x {need.CHECKPOINTS} checkpoints of up to {gib(largest)}, records{wandb}"
+        f"{_how(left)}"
     )
+
+
+def _how(left: list[Config]) -> str:
+    too_large = any(need.is_too_large(run.model) for run in left)
+    return " (nets too large to build here: by formula)" if too_large else ""
 
 
 def _is_mirrored(run: Config) -> bool:
@@ -149,7 +159,8 @@ def memories(left: list[Config]) -> Iterator[Line]:
     wanted = float(need.LIBRARIES_BYTES + processes * need.PROCESS_BYTES)
     if device.type == "cpu":
         wanted += at_once * images + sum(sorted(sizes)[-at_once:])
-    found = f"{at_once} at a time, {gib(max(sizes))} the largest run, the rest images and libraries"
+    found = f"{at_once} at a time, {gib(max(sizes))} the largest run{_how(left)}, the rest images "
+    found += "and libraries"
     yield _room("memory", memory.available(), wanted, found, "hydra.launcher.n_jobs=1")
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
