@@ -5,7 +5,6 @@ was survived: results/torture.json (`make torture`).
 import argparse
 import sys
 import tempfile
-from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,21 +28,17 @@ def torture(killed: int, cases: int, seed: int) -> bool:
     here = {name: told for name, told in injected.items() if not told.startswith("not here")}
     broken = {name: told for name, told in here.items() if told != "survived"}
     fuzzed, crashes = sum(one.inputs for one in spoilt), sum(one.crashes for one in spoilt)
-    kinds = Counter(sign for run in runs for sign in run.signals)
-    after = {"runs": len(runs), "runs_lost": len(lost), "tracebacks": len(untidy)}
+    counted = kills.as_json(runs)
     counts = {
-        "kills": {"tried": kinds.total(), **kinds, **after},
+        "kills": counted,
         "faults": {"injected": len(here), "survived": len(here) - len(broken), **injected},
         "inputs": {"fuzzed": fuzzed, "crashes": crashes, "readers": fuzz.as_json(spoilt)},
     }
     described = environment.describe(environment.select_device(HardwareConfig("cpu")), [])
     described["command"] = f"make torture (seed {seed})"
     write_json(ROOT / "results" / "torture.json", {"environment": described, **counts})
-    print(
-        f"kills: {kinds.total()} at {len(runs)} runs, {len(lost)} not as the undisturbed run",
-        end="",
-    )
-    print(f"; {len(untidy)} kills ended in a traceback")
+    print("kills: {tried} tried, {survived} survived, at {runs} runs".format(**counted), end="; ")
+    print(f"{len(untidy)} ended in a traceback")
     print(f"faults of the storage: {len(here)} injected, {len(here) - len(broken)} survived")
     print(f"inputs: {fuzzed} fuzzed, {crashes} crashes")
     print(*lost, *untidy, *(f"{name}: {told}" for name, told in broken.items()), sep="\n", end="")

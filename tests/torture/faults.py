@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 from tests.helpers import TINY, call, only_run, same_run, snapshot
 
+from degradation import checkpoint, locks, records
+
 RUN = (
     *("data=shapes", "tracking=off", *TINY),
     *("trainer.record_every=2", "trainer.checkpoint_every=6"),
 )
+RECORD = (records.CONFIG, records.ENVIRONMENT, records.METRICS, records.SUMMARY)
 NEWEST, BEFORE = "checkpoint.pt", "checkpoint.previous.pt"
 
 
@@ -98,19 +101,63 @@ def _dying_write() -> Callable[..., None]:
 
 
 def full_disk_at_any_write(folder: Path, reference: Path) -> None:
-    """Disks of every size at which the run does not end, in steps smaller than any of its files."""
-    sizes = range(16, 400, 48)
-    for kib in sizes:
-        with small_disk(folder, kib) as remount:
-            status, lines = told(folder)
-            if status == 0:
-                assert kib > sizes[0], "the disk was never full"
-                return
-            assert status == 2, lines
-            assert "No space left on device" in lines[-1], lines
-            remount("size=64m")
-            continued(folder, reference)
-    raise AssertionError("no disk was large enough")
+    """A disk that is full from the first write of a file on, for each file that a run writes; and
+    of checkpoints a later one, and one that half fits.
+    """
+    run_dir = only_run(reference / "outputs")
+    names = {path.name for path in run_dir.iterdir()} - {locks.LOCK, NEWEST} | {checkpoint.NEW}
+    half = (run_dir / NEWEST).stat().st_size // 2
+    hit = set()
+    for name, count, left in (
+        *((name, 1, 0) for name in sorted(names)),
+        *((checkpoint.NEW, 3, 0), (checkpoint.NEW, 2, half)),
+    ):
+        here = folder / f"{name}-{count}"
+        with small_disk(here, 4096):
+            with full_from(here / "full", name, count, left):
+                status, lines = told(here)
+            assert (status, len(lines)) == (2, 1), (name, count, lines)
+            assert "No space left on device" in lines[0], lines
+            assert f"/{name}'" in lines[0], lines
+            hit.add(name)
+            continued(here, reference)
+    assert hit == names == {*RECORD, checkpoint.NEW}
+
+
+@contextlib.contextmanager
+def full_from(filler: Path, name: str, count: int, left: int) -> Iterator[None]:
+    """Fills the disk but for so many bytes, just before a file of that name is written for that
+    time.
+    """
+    seen = 0
+
+    def before(path: Path) -> None:
+        nonlocal seen
+        seen += path.name == name
+        if seen == count and not filler.exists():
+            with filler.open("wb", buffering=0) as file:
+                with contextlib.suppress(OSError):
+                    while file.write(bytes(4096)):
+                        pass
+                file.truncate(file.tell() - left)
+
+    atomically, append = records.write_atomically, records.Writer.write
+
+    def write(path: Path, data: bytes) -> None:
+        if data:  # the empty record takes no room
+            before(path)
+        atomically(path, data)
+
+    def write_row(self: records.Writer, row: records.Row) -> None:
+        before(self.run_dir / records.METRICS)
+        append(self, row)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("degradation.records.write_atomically", write)
+        patch.setattr("degradation.checkpoint.write_atomically", write)
+        patch.setattr("degradation.records.Writer.write", write_row)
+        yield
+    filler.unlink()
 
 
 def read_only_folder(folder: Path, reference: Path) -> None:

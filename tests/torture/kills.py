@@ -8,7 +8,8 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,7 +38,7 @@ class Killed:
     tracebacks: list[str] = field(default_factory=list)
     """Of kills that ended the command in one; its run may still be whole."""
     fault: str = ""
-    """What differs from the undisturbed run, if anything does."""
+    """What was wrong after a kill, or differs in the end from the undisturbed run, if anything."""
 
 
 def kill_runs(kills: int, seed: int, folder: Path) -> list[Killed]:
@@ -67,6 +68,7 @@ def kill_run(draw: random.Random, most: int, folder: Path, reference: Path) -> K
         if "Traceback" in err:
             killed.tracebacks.append(err)
         killed.reached.append(last_iteration(folder))
+        killed.fault = killed.fault or broken(folder)
     else:
         ended = False
     if not ended and command(RUN, folder)[0]:
@@ -88,18 +90,39 @@ def ends_before(process: "subprocess.Popen[str]", folder: Path, draw: random.Ran
 
 
 def last_iteration(folder: Path) -> int:
-    """Checks on the way what holds at every moment: no gap, no duplicate, and only the last line
-    may be cut short.
+    """By the number of whole lines: each iteration has one."""
+    return sum(1 for _ in whole_lines(folder))
+
+
+def broken(folder: Path) -> str:
+    """Empty if the record has what holds at every moment: no gap, no duplicate, and only the last
+    line may be cut short.
     """
-    iterations = [0, *whole_lines(folder)]
-    assert iterations == list(range(len(iterations))), iterations
-    return iterations[-1]
+    try:
+        iterations = [json.loads(line)["iteration"] for line in whole_lines(folder)]
+    except (ValueError, KeyError, TypeError) as error:
+        return f"a line of the record is none: {error!r}"
+    expected = list(range(1, len(iterations) + 1))
+    return "" if iterations == expected else f"a gap or a duplicate: {iterations}"
 
 
-def whole_lines(folder: Path) -> Iterator[int]:
+def whole_lines(folder: Path) -> Iterator[bytes]:
     for path in folder.glob("outputs/*/*/runs/*/metrics.jsonl"):
         *lines, _ = path.read_bytes().split(b"\n")
-        yield from (json.loads(line)["iteration"] for line in lines)
+        yield from lines
+
+
+def as_json(runs: Sequence[Killed]) -> dict[str, int]:
+    """For a results file: kills, how many of them in runs that ended as the undisturbed one, how
+    many by each signal; runs.
+    """
+    kinds = Counter(sign for run in runs for sign in run.signals)
+    survived = sum(len(run.signals) for run in runs if not run.fault)
+    return {
+        **{"tried": kinds.total(), "survived": survived, **kinds},
+        **{"runs": len(runs), "runs_lost": sum(bool(run.fault) for run in runs)},
+        "tracebacks": sum(len(run.tracebacks) for run in runs),
+    }
 
 
 def difference(folder: Path, reference: Path) -> str:

@@ -137,7 +137,7 @@ def examine(run_dir: Path, planned_as: Config | None) -> Seen:
 def refuse_remains(run_dir: Path) -> None:
     """A run begins with its config; whatever else is there without one is no beginning of it."""
     parts = (records.METRICS, records.SUMMARY, records.ENVIRONMENT)
-    saved = (checkpoint.CHECKPOINT, checkpoint.PREVIOUS)
+    saved = (checkpoint.NEW, checkpoint.CHECKPOINT, checkpoint.PREVIOUS)
     if found := [name for name in (*parts, *saved) if (run_dir / name).exists()]:
         raise RecordError(f"{run_dir}: {', '.join(found)}, but no {records.CONFIG}")
 
