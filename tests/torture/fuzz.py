@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 
-from tests.torture.mutations import spoil
 from tests.torture.readers import READERS, Reader
 
 Read = Callable[[Path], object]
@@ -61,7 +60,7 @@ def _fuzz_one(reader: Reader, cases: int, seed: int, saved: Path) -> Count:
         draw = random.Random(f"{seed}-{reader.name}-{case}")
         lay_out(reader, folder)
         path = folder / draw.choice(reader.spoilt)
-        path.write_bytes(spoil(path.read_bytes(), path.name, draw))
+        path.write_bytes(reader.spoil(path.read_bytes(), path.name, draw))
         outcome = outcome_of(reader, folder, path)
         count.inputs += 1
         count.refused += outcome == "refused"

@@ -1,10 +1,13 @@
 """Every reader of what a user hands in, with a real input for it."""
 
 import contextlib
+import copy
 import functools
 import gzip
 import hashlib
 import io
+import itertools
+import random
 import tarfile
 import tempfile
 from collections.abc import Callable
@@ -14,10 +17,13 @@ from pathlib import Path
 from unittest import mock
 
 import hydra
+import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
-from tests.helpers import TINY, fresh_state, tiny_config
+from tests.helpers import TINY, fresh_state, noise_data, tiny_config
+from tests.torture.mutations import spoil
+from tests.torture.trees import spoil_tree
 
 from degradation import (
     account,
@@ -26,6 +32,7 @@ from degradation import (
     config,
     environment,
     imagenet_family,
+    loop,
     named_code,
     records,
     reproduce,
@@ -78,6 +85,8 @@ class Reader:
     names_file: bool = True
     line: Callable[[BaseException], str] = str
     """What the user is shown of the error."""
+    spoil: Callable[[bytes, str, random.Random], bytes] = spoil
+    """Content and name of a file."""
 
 
 def committed(*names: str) -> Callable[[], dict[str, bytes]]:
@@ -204,6 +213,40 @@ def saved_checkpoint() -> dict[str, bytes]:
 def read_checkpoint(folder: Path) -> None:
     state = small_state()
     checkpoint.load(folder / checkpoint.CHECKPOINT, state.model, state.optimizer, HASH)
+
+
+CONTINUED = tiny_config("model.width=2", "trainer.record_every=1", "trainer.eval_every=0")
+
+
+@functools.cache
+def left_run() -> dict[str, bytes]:
+    """Two checkpoints of it, the last after three steps."""
+    state = fresh_state(CONTINUED)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, checkpoint.CHECKPOINT)
+        for _ in itertools.islice(loop.train(state, noise_data(CONTINUED), CONTINUED), 3):
+            progress = state.progress() | {"wall_s": 1.5}  # the same file at each time
+            checkpoint.save(path, state.model, state.optimizer, progress, HASH)
+        return {file.name: file.read_bytes() for file in Path(folder).iterdir()}
+
+
+def continue_run(folder: Path) -> None:
+    """By a step from the newest that it can go on from; and what is to be said of the other."""
+    path, warnings = folder / checkpoint.CHECKPOINT, list[str]()
+    state = fresh_state(CONTINUED)
+    before = copy.deepcopy(state.model.state_dict())
+    progress = checkpoint.load_newest(folder, state.model, state.optimizer, HASH, warnings.append)
+    assert progress is not None
+    state.continue_from(progress)
+    next(loop.train(state, noise_data(CONTINUED), CONTINUED), None)
+    if warnings:
+        assert progress["iteration"] == 2
+        assert [warning.count("\n") for warning in warnings] == [0]
+        state.model.load_state_dict(before)
+        try:
+            checkpoint.load(path, state.model, state.optimizer, HASH)
+        finally:
+            assert all(map(torch.equal, before.values(), state.model.state_dict().values()))
 
 
 @functools.cache
@@ -341,6 +384,10 @@ READERS = (
         names_file=False, line=cli.one_line,
     ),
     Reader("checkpoint", saved_checkpoint, ("checkpoint.pt",), read_checkpoint, (CheckpointError,)),
+    Reader(
+        "checkpoint_content", left_run, (checkpoint.CHECKPOINT,), continue_run, (CheckpointError,),
+        cost=4, spoil=spoil_tree,
+    ),
     Reader("archive", lambda: archive(True), ("archive",), unpack, (DataError,)),
     Reader("tar", lambda: archive(False), ("archive",), unpack, (DataError,)),
     Reader(

@@ -1,11 +1,16 @@
 """No spoilt input crashes its reader; and the search itself sees what it is there to see."""
 
+import hashlib
+import random
 from pathlib import Path
 
 import pytest
 from tests.torture import fuzz as module
 from tests.torture.fuzz import as_json, fuzz, lay_out, outcome_of
 from tests.torture.readers import READERS, Reader
+from tests.torture.trees import spoil_tree
+
+from degradation import checkpoint
 
 BY_NAME = {reader.name: reader for reader in READERS}
 
@@ -78,3 +83,12 @@ def test_the_same_seed_is_the_same_search(tmp_path: Path) -> None:
     first, again, other = (fuzz(30, seed, tmp_path, (BY_NAME["verdict"],)) for seed in (3, 3, 4))
     assert first == again
     assert first != other
+
+
+def test_a_spoilt_tree_has_its_own_digest() -> None:
+    content = BY_NAME["checkpoint_content"].files()[checkpoint.CHECKPOINT]
+    for case in range(20):
+        spoilt = spoil_tree(content, "checkpoint.pt", random.Random(case))
+        data, _, digest = spoilt.rpartition(checkpoint.MARK)
+        assert spoilt != content
+        assert hashlib.sha256(data).hexdigest().encode() == digest
