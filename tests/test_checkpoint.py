@@ -141,6 +141,19 @@ FORGED: dict[str, Callable[[dict[str, Any]], object]] = {
     "time, not a number": lambda tree: tree["progress"].update(wall_s=math.nan),
     "other totals": lambda tree: tree["progress"].update(totals={"a": 1}),
     "a weight of another shape": lambda tree: tree["model"].update({"linear.bias": torch.ones(3)}),
+    "a complex weight": lambda tree: tree["model"].update(
+        {"linear.bias": torch.ones(10, dtype=torch.complex64)}
+    ),
+    "a sparse weight": lambda tree: tree["model"].update(
+        {"linear.bias": torch.ones(10).to_sparse()}
+    ),
+    "a sparse total": lambda tree: tree["progress"]["totals"].update(
+        loss=torch.ones(()).to_sparse()
+    ),
+    "sparse momentum": lambda tree: tree["optimizer"]["state"][0].update(
+        momentum_buffer=tree["optimizer"]["state"][0]["momentum_buffer"].to_sparse()
+    ),
+    "a hash in two lines": lambda tree: tree.update(config_hash="a\nb"),
     "a weight too many": lambda tree: tree["model"].update(more=torch.ones(3)),
     "no optimizer": lambda tree: tree.pop("optimizer"),
     "no momentum": lambda tree: tree["optimizer"].update(state={}),

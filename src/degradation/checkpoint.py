@@ -107,9 +107,11 @@ def load(
     try:
         content = _unpack(data)
         found, progress = content["config_hash"], dict(content["progress"])
+        assert found.isascii()  # and text in one line, since it is shown
+        assert found.isalnum()
         if found == config_hash:
             _check_progress(progress)
-            assert _shapes(content["model"]) == _shapes(model.state_dict())
+            assert _forms(content["model"]) == _forms(model.state_dict())
             state = content["optimizer"]["state"]
             _check_state(state, optimizer, progress["iteration"])
             settings = optimizer.state_dict()["param_groups"]
@@ -133,7 +135,8 @@ def _check_progress(progress: Progress) -> None:
     assert -1 <= recorded <= iteration
     assert totals["steps"] == iteration - max(recorded, 0)
     assert totals["images"] >= totals["steps"]
-    assert totals["loss"].shape == totals["wrong"].shape == torch.Size()
+    assert _form(totals["loss"]) == _form(torch.zeros(()))
+    assert _form(totals["wrong"]) == _form(torch.zeros((), dtype=torch.int64))
     assert math.isfinite(progress["wall_s"])
 
 
@@ -142,14 +145,14 @@ def _check_state(
 ) -> None:
     """Asserts that it has added up so much for each parameter."""
     (group,) = optimizer.param_groups
-    shapes = dict.fromkeys(("momentum_buffer",) if group.get("momentum") else ())
+    names: tuple[str, ...] = ("momentum_buffer",) if group.get("momentum") else ()
     if isinstance(optimizer, torch.optim.Adam):
-        shapes = {"exp_avg": None, "exp_avg_sq": None, "step": torch.Size()}
+        names = ("exp_avg", "exp_avg_sq", "step")
     expected = {
-        index: {name: shape or parameter.shape for name, shape in shapes.items()}
-        for index, parameter in enumerate(group["params"] if shapes and steps else ())
+        index: {name: _form(torch.zeros(()) if name == "step" else parameter) for name in names}
+        for index, parameter in enumerate(group["params"] if names and steps else ())
     }
-    assert {index: _shapes(kept) for index, kept in state.items()} == expected
+    assert {index: _forms(kept) for index, kept in state.items()} == expected
     assert all(kept["step"] == steps for kept in state.values() if "step" in kept)
 
 
@@ -164,5 +167,10 @@ def _unpack(data: bytes) -> dict[str, Any]:
     return content
 
 
-def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:
-    return {name: tensor.shape for name, tensor in weights.items()}
+def _forms(weights: Mapping[str, Tensor]) -> dict[str, tuple[object, ...]]:
+    return {name: _form(tensor) for name, tensor in weights.items()}
+
+
+def _form(tensor: Tensor) -> tuple[object, ...]:
+    """What another tensor must have so that it can be copied there as it is."""
+    return tensor.shape, tensor.dtype, tensor.layout
