@@ -256,10 +256,16 @@ def test_a_folder_without_runs_gets_no_page(tmp_path: Path) -> None:
 
 
 def test_the_index_names_data_set_and_preset_of_each_study(study: Path, tmp_path: Path) -> None:
-    for preset, data in (("quick", "cifar10"), ("paper", "shapes")):
-        folder = tmp_path / "depth_sweep" / preset
+    """The depth sweep before the others."""
+    for experiment, preset, data in (
+        ("depth_sweep", "quick", "cifar10"),
+        ("depth_sweep", "paper", "shapes"),
+        ("blocks", "quick", "cifar10"),
+    ):
+        folder = tmp_path / experiment / preset
         folder.mkdir(parents=True)
-        verdict = read_json(study / "verdict.json") | {"preset": preset, "data": data}
+        verdict = read_json(study / "verdict.json")
+        verdict |= {"experiment": experiment, "preset": preset, "data": data}
         (folder / "verdict.json").write_text(json.dumps(verdict))
     (tmp_path / "depth_sweep" / "quick" / "report.html").touch()
     (tmp_path / "lesion" / "quick" / "runs").mkdir(parents=True)
@@ -267,11 +273,12 @@ def test_the_index_names_data_set_and_preset_of_each_study(study: Path, tmp_path
     page = Page(tmp_path / "index.html")
     no_request_and_no_code(page)
     lines = [" ".join(each.text.split()) for each in page.all("li") if "preset" in each.text]
-    assert len(lines) == 2
+    assert len(lines) == 3
     assert "preset paper data set shapes n = 3 to 4" in lines[0]
     assert "preset quick data set cifar10 n = 3 to 4" in lines[1]
     links = [each.attributes["href"] for each in page.all("a")[1:]]
-    assert links == ["depth_sweep/paper/REPORT.md", "depth_sweep/quick/report.html"]
+    sweep = ["depth_sweep/paper/REPORT.md", "depth_sweep/quick/report.html"]
+    assert links == [*sweep, "blocks/quick/REPORT.md"]
     assert "lesion/quick" in page.text
 
 

@@ -11,6 +11,8 @@ from degradation.analysis.page.study import PAGE, question_of, read_readme, titl
 from degradation.analysis.page.summary import ANSWERS
 
 INDEX = "index.html"
+FIRST = "depth_sweep"
+"""The study that the others ask about."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def write_index_page(results: Path, entries: list[Entry], unreported: list[str])
         results / INDEX,
         "index.html",
         title="Results",
-        entries=entries,
+        entries=sorted(entries, key=lambda each: each.experiment != FIRST),
         total=total,
         answers=ANSWERS,
         signs=SIGNS,
