@@ -119,6 +119,7 @@ def on_a_terminal(arguments: Sequence[str], cwd: Path) -> tuple[int, int]:
     """The script in a terminal of its own: its process and the terminal."""
     pid, fd = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored where the tests run in a background
         os.chdir(cwd)
         script = str(ROOT / "scripts" / "status.py")
         os.execve(
