@@ -78,6 +78,7 @@ def test_goes_on_from_what_is_published(complete: Path, tmp_path: Path) -> None:
         same_run(*(root / "outputs" / STUDY / "runs" / name for root in (checkout, complete)))
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_it_has_published_what_had_ended(tmp_path: Path) -> None:
     checkout = make_checkout(tmp_path, iterations=400)
     process = subprocess.Popen(

@@ -199,7 +199,10 @@ def test_a_damaged_run_does_not_take_the_others_with_it(
     assert sorted(statuses.values()) == ["diverged", "diverged", "finished"]
 
 
-@pytest.mark.parametrize(("sign", "status"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("sign", "status"),
+    [pytest.param(signal.SIGKILL, -9, marks=pytest.mark.slow), (signal.SIGINT, 130)],
+)
 def test_stopped_fleet_continues_as_if_it_had_not_been(
     tmp_path: Path, sign: signal.Signals, status: int
 ) -> None:

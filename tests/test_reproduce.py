@@ -300,6 +300,7 @@ def test_arms_that_diverge_or_fail_do_not_stop_the_others(
     assert f"{broken} finished" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_another_process_is_at_is_waited_for_and_then_taken_over(
     tiny: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,7 @@ from degradation.benchmark.startup import FIRST_STEP
 COMMAND = (sys.executable, "-m", "degradation", "data=shapes", "tracking=off", *TINY, *FIRST_STEP)
 
 
+@pytest.mark.slow
 def test_shares_and_resumes(cifar10_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "DEPTHS", (8,))
     monkeypatch.setattr(checkpoints, "ROUNDS", 1)

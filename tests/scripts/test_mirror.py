@@ -47,6 +47,7 @@ def test_what_wandb_lost_is_back_and_nothing_is_there_twice(
         assert history(read_wandb(file)) == read_lines(run_dir / "metrics.jsonl")
 
 
+@pytest.mark.slow
 def test_a_copy_that_a_full_disk_cuts_does_not_take_the_place_of_a_whole_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
