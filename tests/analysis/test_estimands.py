@@ -59,6 +59,7 @@ def test_two_samples() -> None:
         ("test/error_pct(plain,56) ** 2", "** 2"),
         ("__import__('os').system('true')", "__import__"),
         ("t_0", "t_0"),
+        ("2if test/error_pct(plain,56) else 1", "2if"),
         ("test/error_pct(plain,56) +", "+"),
         ("", "''"),
         ("9" * 400 + "*test/error_pct(plain,56)", "999*test"),

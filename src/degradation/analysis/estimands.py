@@ -11,6 +11,7 @@ record: before any step.
 
 import ast
 import re
+import warnings
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -106,7 +107,9 @@ def parse(text: str) -> Estimand:
     if len(text) > MOST_LETTERS:
         raise EstimandError(f"{text[:60]!r}... is longer than {MOST_LETTERS} letters")
     try:
-        tree = ast.parse(_TERM.sub(place, text).strip(), mode="eval")
+        with warnings.catch_warnings():  # "2or" is two words to Python, and a slip here
+            warnings.simplefilter("error", SyntaxWarning)
+            tree = ast.parse(_TERM.sub(place, text).strip(), mode="eval")
         sums = {i: c for i, c in _linear(tree.body, text, len(terms)).items() if c}
     except (SyntaxError, RecursionError, MemoryError):  # the last two of many brackets or signs
         raise EstimandError(f"{text!r} is not a sum of {SHAPES}") from None
