@@ -19,7 +19,7 @@ def cases() -> Iterator[ParameterSet]:
         yield pytest.param(fault, marks=slow, id=fault.__name__)
 
 
-@pytest.mark.parametrize("fault", cases())
+@pytest.mark.parametrize("fault", list(cases()))
 def test_survived(fault: Callable[[Path, Path], None], reference: Path, tmp_path: Path) -> None:
     try:
         fault(tmp_path / "here", reference)
