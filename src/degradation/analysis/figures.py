@@ -5,7 +5,6 @@ test solid, as in the paper. Nothing rests on colour alone. Each is drawn for li
 dark ones.
 """
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,12 +29,17 @@ from degradation.analysis import (
 from degradation.analysis.curves import RunCurves, Study
 from degradation.analysis.estimands import ERRORS, KINDS, Metric
 from degradation.analysis.series import (
+    FINAL,
+    FLOOR_PCT,
     RUNNING,
     TEST_CURVES,
     TRAIN_CURVES,
     by_depth,
     densest,
+    longest_grid,
+    lower_ends,
     on_grid,
+    with_curve,
 )
 from degradation.analysis.statistics import mean_interval
 from degradation.analysis.style import (
@@ -58,11 +62,8 @@ from degradation.analysis.style import (
 from degradation.records import DIVERGED
 
 CONFIDENCE = 0.95
-FINAL = {"training": Metric("eval/train_error_pct"), "test": Metric("test/error_pct")}
 LOG_BELOW_PCT = 5.0
 """A logarithmic error axis once a mean final error is below this: the curves span decades."""
-FLOOR_PCT = 0.01
-"""Where a logarithmic axis ends; lower errors are drawn here."""
 MOST_PANELS = 4
 
 OWN = (
@@ -112,7 +113,7 @@ def _error_curves(study: Study) -> Figure | None:
         return None
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
-    keys = {"training": densest(study, TRAIN_CURVES), "test": densest(study, TEST_CURVES)}
+    keys = {"training": densest(study.runs, TRAIN_CURVES), "test": densest(study.runs, TEST_CURVES)}
     _error_axis(panels[0], study, [""])
     for axes, kind in zip(panels, KINDS, strict=True):
         for milestone in _milestones(study):
@@ -122,7 +123,7 @@ def _error_curves(study: Study) -> Figure | None:
                 _mean_curve(
                     axes,
                     depth,
-                    [run for run in runs if key in run.curves],
+                    with_curve(runs, key),
                     key,
                     split=split,
                     index=index,
@@ -164,7 +165,7 @@ def _mean_curve(
 ) -> None:
     if not runs:
         return
-    grid = max((run.curves[key].iterations for run in runs), key=len)
+    grid = longest_grid(runs, key)
     errors = np.array([on_grid(run, key, grid) for run in runs])  # (seeds, points)
     errors = np.maximum(errors, _floor(axes))
     every = max(1, len(grid) // 6)
@@ -193,24 +194,28 @@ def _milestones(study: Study) -> list[int]:
 
 
 def _error_axis(axes: Axes, study: Study, variants: Sequence[str]) -> None:
-    finals = [
-        float(np.mean(values))
+    arms = [
+        runs
         for variant in variants
         for kind in KINDS
         for runs in by_depth(study, kind, variant).values()
+    ]
+    finals = [
+        float(np.mean(values))
+        for runs in arms
         for metric in FINAL.values()
         if (values := _values(runs, metric))
     ]
+    linear, log = lower_ends(finals, [run for runs in arms for run in runs])
     axes.set_ylabel("error in %")
     if finals and min(finals) < LOG_BELOW_PCT:
         axes.set_yscale("log")
-        axes.set_ylim(max(FLOOR_PCT, 0.7 * min(finals)), 130)
+        axes.set_ylim(log, 130)
         axes.yaxis.set_major_locator(FixedLocator([0.01, 0.1, 1, 2, 5, 10, 20, 50, 100]))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter("{x:g}")
     else:
-        lowest = min(finals, default=0.0)
-        axes.set_ylim(max(0.0, 10 * math.floor((lowest - 5) / 10)), 95)
+        axes.set_ylim(linear, 95)
 
 
 def _floor(axes: Axes) -> float:

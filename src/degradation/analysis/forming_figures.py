@@ -22,7 +22,7 @@ def _forming(study: Study) -> Figure | None:
     """A panel a moment, in it clean training error against depth, plain and residual; of a study of
     these arms alone, since where something else is changed they are not what it shows.
     """
-    key = densest(study, CLEAN_CURVES)
+    key = densest(study.runs, CLEAN_CURVES)
     arms = {kind: by_depth(study, kind) for kind in KINDS}
     moments = _moments(study, key)
     fewest = min(map(len, arms.values()))

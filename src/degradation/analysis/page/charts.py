@@ -12,22 +12,24 @@ import numpy as np
 
 from degradation.analysis import style
 from degradation.analysis.curves import DIVERGED_ERROR_PCT, RunCurves, Study
-from degradation.analysis.estimands import ERRORS, KINDS, Metric
+from degradation.analysis.estimands import ERRORS, KINDS
 from degradation.analysis.series import (
+    FINAL,
+    FLOOR_PCT,
     RUNNING,
     TEST_CURVES,
     TRAIN_CURVES,
     by_depth,
     densest,
+    longest_grid,
+    lower_ends,
     on_grid,
+    with_curve,
 )
 from degradation.analysis.statistics import mean_interval
 from degradation.records import DIVERGED
 
 CONFIDENCE = 0.95
-FINAL = {"training": Metric("eval/train_error_pct"), "test": Metric("test/error_pct")}
-FLOOR_PCT = 0.01
-"""Where a logarithmic axis ends; lower errors are drawn there, and shown as they are."""
 LOG_BELOW_PCT = 5.0
 DASHES = {"training": "6px,3px", "test": "solid"}
 SYMBOLS = {
@@ -88,7 +90,7 @@ def charts(study: Study) -> Charts | None:
     """None for a study that measured no errors."""
     if not any(run.curves.keys() & set(ERRORS) for run in study.runs):
         return None
-    keys = {"training": densest(study, TRAIN_CURVES), "test": densest(study, TEST_CURVES)}
+    keys = {"training": densest(study.runs, TRAIN_CURVES), "test": densest(study.runs, TEST_CURVES)}
     names = {"training": "training", "test": study.test_name}
     ended = {arm: runs for arm in study.arms if (runs := study.ended(arm))}
     panels: dict[str, list[Trace]] = {kind: [] for kind in KINDS}
@@ -123,9 +125,9 @@ def _key(arm: str, runs: list[RunCurves], is_drawn: bool) -> Key:
 
 def _curve(arm: str, runs: list[RunCurves], split: str, key: str, name: str) -> list[Trace]:
     """Mean over seeds and, with several, a band from the best to the worst."""
-    if not (measured := [run for run in runs if key in run.curves]):
+    if not (measured := with_curve(runs, key)):
         return []
-    grid = max((run.curves[key].iterations for run in measured), key=len)
+    grid = longest_grid(measured, key)
     errors = np.array([on_grid(run, key, grid) for run in measured])  # (seeds, points)
     low, high, mean = errors.min(axis=0), errors.max(axis=0), errors.mean(axis=0)
     meta = _meta(runs[0], arm, split)
@@ -216,14 +218,10 @@ def _layout(study: Study, arms: Sequence[list[RunCurves]]) -> dict[str, Any]:
         for metric in FINAL.values()
         if (values := [v for run in runs if (v := run.value(metric)) is not None])
     ]
-    lowest = min(finals, default=0.0)
-    least = max(FLOOR_PCT, 0.7 * lowest)
+    linear, log = lower_ends(finals, [run for runs in arms for run in runs])
     return {
-        "ranges": {
-            "linear": [max(0.0, 10.0 * math.floor((lowest - 5) / 10)), 95.0],
-            "log": [math.log10(least), 2.0],
-        },
-        "scale": "log" if finals and lowest < LOG_BELOW_PCT else "linear",
+        "ranges": {"linear": [linear, 95.0], "log": [math.log10(log), 2.0]},
+        "scale": "log" if finals and min(finals) < LOG_BELOW_PCT else "linear",
         "iterations": max(run.iterations for runs in arms for run in runs),
         "floor": FLOOR_PCT,
         "milestones": _milestones(study),

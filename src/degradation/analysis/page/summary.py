@@ -93,6 +93,13 @@ def remarks(study: Study, found: Sequence[Line]) -> list[str]:
             "The intervals of the rises are one at a time and without a threshold; what was "
             "claimed beforehand is judged below."
         )
+    if found and (others := [run for run in study.runs if run.overrides and run.has_ended]):
+        lost = sum(run.status == DIVERGED for run in others)
+        of_them = f", of which {lost} diverged" if lost else ""
+        kept.append(
+            f"The nets above are those without a change; {len(others)} runs are of arms with "
+            f"one{of_them}."
+        )
     if min(len(study.ended(arm)) for arm in study.arms) < 2:
         kept.append(
             "Where an arm has fewer than two runs there is no spread, and no answer rests on it."
@@ -182,7 +189,8 @@ def _line(study: Study, rise: _Rise, plain: _Rise | None) -> Line:
         gone = 100 * (1 - max(0.0, rise.points) / plain.points)
         text += f" With the shortcut {gone:.0f} % of the plain nets' rise is gone."
     text += _diverged(study, rise.kind, rise.depths)
-    head = _head(f"{rise.kind.capitalize()} nets", fit, is_less, plain)
+    both = plain is not None and _side(_fit(plain.samples)) > 0
+    head = _head(f"{rise.kind.capitalize()} nets", fit, " less" if is_less else " too" * both)
     return Line(head, f"{rise.points:+.1f} points".replace("-", "\u2212"), text, rise.kind)
 
 
@@ -192,9 +200,9 @@ def _is_less(rise: _Rise, plain: _Rise) -> bool:
     return _side(_fit(plain.samples)) > 0 and _side(_fit([*plain.samples, *contrary])) > 0
 
 
-def _head(nets: str, fit: Welch | None, is_less: bool, plain: _Rise | None) -> str:
+def _head(nets: str, fit: Welch | None, beside_plain: str) -> str:
     if fit is None:
         return f"{nets}: these runs cannot tell."
     if (side := _side(fit)) > 0:
-        return f"{nets} degrade{' less' if is_less else ' too' if plain else ''}."
+        return f"{nets} degrade{beside_plain}."
     return f"{nets} train better with depth." if side else f"{nets}: no rise is shown."

@@ -81,7 +81,8 @@
       const name = place.dataset.chart;
       const traces = name === "final" ? data.final : data.panels[name];
       Plotly.react(place, traces.map((trace) => drawn(trace, wanted)), layout(name, wanted), {
-        responsive: true, displaylogo: false, displayModeBar: canHover && "hover",
+        responsive: true, displaylogo: false, doubleClick: false, // a tap on a phone comes as one
+        displayModeBar: canHover && "hover",
         modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]], // none that sends a chart anywhere
         toImageButtonOptions: { format: "svg", filename: `${document.title} ${name}` },
       });
