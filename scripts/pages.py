@@ -5,8 +5,7 @@ from pathlib import Path
 
 from degradation.analysis.claims import ClaimsError
 from degradation.analysis.curves import StudyError
-from degradation.analysis.page.index import INDEX
-from degradation.analysis.report import write_index, write_pages
+from degradation.analysis.report import write_pages
 from degradation.records import RecordError
 
 RESULTS = Path("results")
@@ -15,11 +14,10 @@ RESULTS = Path("results")
 def main() -> int:
     try:
         pages = write_pages(RESULTS)
-        write_index(RESULTS)
     except (StudyError, ClaimsError, RecordError, OSError) as error:
         print("error:", " ".join(str(error).split()), file=sys.stderr)
         return 2
-    print(*pages, RESULTS / INDEX, sep="\n")
+    print(*pages, sep="\n")
     return 0
 
 

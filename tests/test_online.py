@@ -33,6 +33,7 @@ def answer(status: int) -> Callable[[Server], None]:
     return lambda server: setattr(server, "status", status)
 
 
+SYNC = "make sync EXPERIMENT=adhoc PRESET=quick"
 FAILURES: dict[str, tuple[Callable[[Server], None], str]] = {
     "killed": (Server.kill, "TimeoutError"),
     "hangs": (answer(0), "TimeoutError"),
@@ -65,7 +66,7 @@ def test_a_server_that_fails_costs_a_run_nothing_but_the_upload(
         assert server.hanging  # to this moment: nobody waited for an answer
         assert not server.mended.is_set()
     [line] = [said.getMessage() for said in caplog.records if said.name == tracking.__name__]
-    assert line.startswith(f"W&B has not all of the run; `make sync` uploads it later: {reason}")
+    assert line.startswith(f"W&B has not all of the run; `{SYNC}` uploads it later: {reason}")
     assert "\n" not in line
 
 
@@ -150,8 +151,10 @@ def test_sync_where_the_server_is_away_is_one_line_and_loses_nothing(
 def test_sync_without_a_key_or_runs_is_one_line(
     server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    places = "outputs/adhoc/quick or results/adhoc/quick"
-    assert sync(capsys) == (2, "", f"error: adhoc/quick: no runs in {places}\n")
+    committed = Path("results", "adhoc", "quick", "runs", "plain-8-s0")
+    committed.mkdir(parents=True)  # somebody else's, who did not ask for it
+    (committed / "config.yaml").write_text("{}")
+    assert sync(capsys) == (2, "", "error: adhoc/quick: no runs in outputs/adhoc/quick\n")
     make_record(0, ROWS, True)
     monkeypatch.delenv("WANDB_API_KEY")
     line = "error: W&B: no key here; `wandb login` asks for one and keeps it, or set WANDB_API_KEY"

@@ -371,7 +371,9 @@ def test_a_server_that_is_away_leaves_the_run_offline(tmp_path: Path) -> None:
     process = run_python(code, str(tmp_path), "0", **server)
     output = process.communicate()[0]
     assert process.returncode == 0
-    assert re.fullmatch(r"W&B cannot start online; the run goes on: .*\n", output)
+    assert re.fullmatch(
+        r"W&B cannot start online; the run goes on, and `make sync EXPERIMENT=.*` .*\n", output
+    )
     assert history(mirrored(tmp_path)) == ROWS
     assert list(tmp_path.glob("wandb/run-*")) == []  # nothing is left of the attempt
 

@@ -34,6 +34,9 @@ class Sweep(Callback):
         if status := cli.guard(distributed.refuse_sweep):
             sys.exit(status)  # past Hydra, which would go on
         _overrides[:] = config.hydra.overrides.task
+        if sys.stdout.isatty():
+            study = f"EXPERIMENT={config.experiment} PRESET={config.preset}"
+            print(f"all arms in a table, from another terminal: make status {study}", flush=True)
 
 
 def lines(command: Sequence[str]) -> Iterator[str]:

@@ -33,7 +33,7 @@ def sync_study(experiment: str, preset: str) -> int:
 
     Raises ConfigError where there are no runs or no key, and ConnectionError.
     """
-    study, run_dirs = runs_of(experiment, preset)
+    study, run_dirs = runs_of(experiment, preset, ("outputs",))
     if not account.has_key():
         raise ConfigError(account.NO_KEY)
     uploads.tell_anew(study)
@@ -46,14 +46,16 @@ def sync_study(experiment: str, preset: str) -> int:
     return 0 if had + sent == len(run_dirs) else 1
 
 
-def runs_of(experiment: str, preset: str) -> tuple[Path, Sequence[Path]]:
-    """The study's folder in outputs/ and its runs, those in results/ where that has none."""
-    study = Path("outputs", experiment, preset)
-    places = (study, Path("results", experiment, preset))
+def runs_of(
+    experiment: str, preset: str, roots: Sequence[str] = ("outputs", "results")
+) -> tuple[Path, Sequence[Path]]:
+    """The study's folder in outputs/, and its runs in the first of the roots that has some."""
+    places = [Path(root, experiment, preset) for root in roots]
     found = next(filter(None, (list(records.run_dirs(place)) for place in places)), None)
     if found is None:
-        raise ConfigError(f"{experiment}/{preset}: no runs in {places[0]} or {places[1]}")
-    return study, found
+        where = " or ".join(map(str, places))
+        raise ConfigError(f"{experiment}/{preset}: no runs in {where}")
+    return Path("outputs", experiment, preset), found
 
 
 def copy_run(run: Run, study: Path, mode: str) -> bool:

@@ -74,8 +74,8 @@ class _Told:
 class Mirror:
     """W&B's copy of one run. Without a `run`, or once W&B has failed, it does nothing."""
 
-    def __init__(self, run: "wandb.Run | None" = None):
-        self._run = run
+    def __init__(self, run: "wandb.Run | None" = None, sync: str = "make sync"):
+        self._run, self._sync = run, sync
         self.alive = run is not None
         self._fatal_before = len(_Told.fatal)
         self.rows = 0
@@ -116,7 +116,7 @@ class Mirror:
         except Exception as error:
             fatal = [_one_line(error)]
         for reason in fatal[:1]:
-            log.warning("W&B has not all of the run; `make sync` uploads it later: %s", reason)
+            log.warning("W&B has not all of the run; `%s` uploads it later: %s", self._sync, reason)
         self._run, self.alive = None, False
         _open.remove(self)
         _release()
@@ -230,15 +230,21 @@ def _start(
     for mode in dict.fromkeys(modes):
         before = _folders(study_dir, run_id)
         try:
-            return Mirror(_init(mode, study_dir, id=run_id, **identity))
+            return Mirror(_init(mode, study_dir, id=run_id, **identity), sync_command(study_dir))
         except Exception as error:
             _release()
             for folder in _folders(study_dir, run_id) - before:
                 shutil.rmtree(folder, ignore_errors=True)
             if not falls_back:
                 raise ConnectionError(f"W&B cannot start {mode}: {_one_line(error)}") from None
-            log.warning("W&B cannot start %s; the run goes on: %s", mode, _one_line(error))
+            later = f", and `{sync_command(study_dir)}` uploads it later" * (mode == "online")
+            log.warning("W&B cannot start %s; the run goes on%s: %s", mode, later, _one_line(error))
     return Mirror()
+
+
+def sync_command(study_dir: Path) -> str:
+    """What uploads a study later."""
+    return f"make sync EXPERIMENT={study_dir.parent.name} PRESET={study_dir.name}"
 
 
 def _release() -> None:

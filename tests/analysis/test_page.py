@@ -17,7 +17,7 @@ from tests.helpers import read_json, read_lines
 from degradation.analysis.claims import ClaimsError, claims_path, load
 from degradation.analysis.curves import StudyError
 from degradation.analysis.judge import judge, write_verdict
-from degradation.analysis.report import write_counted, write_index, write_page
+from degradation.analysis.report import write_counted, write_index, write_page, write_pages
 from degradation.analysis.sources import read_records
 
 ROOT = Path(__file__).parents[2]
@@ -280,6 +280,25 @@ def test_the_index_names_data_set_and_preset_of_each_study(study: Path, tmp_path
     sweep = ["depth_sweep/paper/REPORT.md", "depth_sweep/quick/report.html"]
     assert links == [*sweep, "blocks/quick/REPORT.md"]
     assert "lesion/quick" in page.text
+
+
+def test_a_study_that_is_refused_keeps_no_answers_and_the_others_their_pages(
+    study: Path, tmp_path: Path
+) -> None:
+    mixed, whole = (tmp_path / "depth_sweep" / preset for preset in ("a", "quick"))
+    for folder in (mixed, whole):
+        shutil.copytree(study, folder)
+        (folder / "report.html").unlink()
+    write_run(mixed, "plain", 34, 0, 60.0, preset="paper")
+    with pytest.raises(StudyError, match="preset"):
+        write_pages(tmp_path, ROOT)
+    assert not (mixed / "verdict.json").exists()
+    assert "never pooled" in Page(mixed / "report.html").text
+    assert Page(whole / "report.html").data["panels"]
+    index = Page(tmp_path / "index.html")
+    links = [each.attributes["href"] for each in index.all("a")[1:]]
+    assert links == ["depth_sweep/quick/report.html"]
+    assert "depth_sweep/a" in index.text
 
 
 def test_a_study_of_counts_has_a_page_without_charts(tmp_path: Path) -> None:

@@ -193,6 +193,16 @@ def test_linear_and_logarithmic_are_switched(page: Page) -> None:
     assert ticks.all_text_contents() == linear
 
 
+def test_two_taps_leave_the_panels_on_one_scale(page: Page) -> None:
+    """A tap on a phone comes as two clicks, from which Plotly would rescale the one panel."""
+    script = "div => div._fullLayout.yaxis.range.join()"
+    before = [chart(page, name).evaluate(script) for name in ("plain", "residual")]
+    assert before[0] == before[1]
+    chart(page, "plain").locator(".nsewdrag").dblclick()
+    page.wait_for_timeout(400)  # longer than it waits for a second click
+    assert [chart(page, name).evaluate(script) for name in ("plain", "residual")] == before
+
+
 def test_a_dark_page_has_dark_charts(page: Page) -> None:
     ground = "getComputedStyle(document.body).backgroundColor"
     light, light_ground = colour(page), page.evaluate(ground)

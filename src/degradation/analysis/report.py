@@ -13,7 +13,7 @@ from degradation.analysis.claims import EXACT, Claims, ClaimsError, claims_path,
 from degradation.analysis.curves import Study, StudyError
 from degradation.analysis.judge import Verdict, judge, write_verdict
 from degradation.analysis.page.badges import badge
-from degradation.analysis.page.index import entry, write_index_page
+from degradation.analysis.page.index import INDEX, entry, write_index_page
 from degradation.analysis.page.study import (
     PAGE,
     Picture,
@@ -69,14 +69,20 @@ def write_page(study_dir: Path, repository: Path = Path()) -> Path:
 
 
 def write_pages(results: Path, repository: Path = Path()) -> list[Path]:
-    """The page of every reported study below `results`."""
-    studies = sorted(path.parent for path in results.glob(f"*/*/{VERDICT}"))
-    return [
-        write_page(study, repository)
-        if (study / "runs").is_dir()
-        else write_counted(study, repository)
-        for study in studies
-    ]
+    """The page of every reported study below `results`, and the index. Raises what `write_report`
+    does once the others have theirs.
+    """
+    pages, refused = [], list[Exception]()
+    for study in sorted(path.parent for path in results.glob(f"*/*/{VERDICT}")):
+        write_one = write_page if (study / "runs").is_dir() else write_counted
+        try:
+            pages.append(write_one(study, repository))
+        except (StudyError, ClaimsError, RecordError) as error:
+            refused.append(error)
+    write_index(results, repository)
+    if refused:
+        raise refused[0]
+    return [*pages, results / INDEX]
 
 
 def write_counted(study_dir: Path, repository: Path = Path()) -> Path:
@@ -112,7 +118,9 @@ def _page(
 
 
 def _judged(study_dir: Path, repository: Path) -> tuple[Study, Claims, list[Verdict]]:
-    """Where that cannot be done the page says so: an earlier one would pass for its report."""
+    """Where that cannot be done the page says so, and the answers of before are gone: they would
+    pass for those of these runs.
+    """
     try:
         study = read_records(study_dir)
         assert study.experiment is not None
@@ -124,6 +132,8 @@ def _judged(study_dir: Path, repository: Path) -> tuple[Study, Claims, list[Verd
     except (StudyError, ClaimsError, RecordError) as error:
         if (study_dir / "runs").is_dir():
             write_refusal(study_dir, error)
+            for name in (VERDICT, REPORT):
+                (study_dir / name).unlink(missing_ok=True)
         raise
 
 

@@ -1,0 +1,56 @@
+"""What is drawn of runs that end badly, and where the axes of errors begin."""
+
+from pathlib import Path
+
+import pytest
+from tests.analysis.synthetic import write_run
+
+from degradation.analysis.page.charts import charts
+from degradation.analysis.series import lower_ends, with_curve
+from degradation.analysis.sources import read
+
+CLEAN = "eval/train_subset_error_pct"
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """Two runs that end at 40 and 50 %, and one that diverged before it was evaluated."""
+    for seed, final_pct in enumerate((40.0, 50.0, None)):
+        lost = write_run(tmp_path, "residual", 56, seed, final_pct)
+    first, *_ = (lost / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (lost / "metrics.jsonl").write_text(first)
+    return tmp_path
+
+
+def test_a_run_that_was_never_evaluated_counts_as_chance_from_the_start(study: Path) -> None:
+    found = charts(read(study))
+    assert found
+    (line,) = [
+        trace for trace in found.panels["residual"]
+        if trace["meta"]["split"] == "training" and "band" not in trace["meta"]
+    ]  # fmt: skip
+    assert line["y"][-1] == pytest.approx((40 + 50 + 90) / 3)
+    assert line["customdata"][-1][1:] == pytest.approx([40, 90])
+    (final,) = [
+        trace for trace in found.final
+        if trace["meta"]["split"] == "training" and "dots" not in trace["meta"]
+    ]  # fmt: skip
+    assert final["y"] == pytest.approx(line["y"][-1:])
+
+
+def test_where_no_run_was_evaluated_there_is_no_curve(study: Path) -> None:
+    runs = read(study).runs
+    assert len(with_curve(runs, CLEAN)) == 3
+    assert with_curve([run for run in runs if CLEAN not in run.curves], CLEAN) == []
+
+
+@pytest.mark.parametrize(
+    ("finals", "linear", "log"),
+    [((68.0, 70.0), 60, 0.7 * 69), ((31.0, 71.0), 30, 31.0), ((0.0, 20.0), 0, 0.01)],
+)
+def test_axes_begin_below_each_run(
+    tmp_path: Path, finals: tuple[float, float], linear: float, log: float
+) -> None:
+    for seed, final_pct in enumerate(finals):
+        write_run(tmp_path, "plain", 18, seed, final_pct)
+    assert lower_ends([sum(finals) / 2], read(tmp_path).runs) == pytest.approx((linear, log))
