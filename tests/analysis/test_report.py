@@ -113,6 +113,19 @@ def test_closing_table_has_a_line_a_claim(study: Path, tmp_path: Path) -> None:
     assert write_index(tmp_path / "nothing") is None
 
 
+def test_runs_without_an_experiment_are_drawn_and_not_judged(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "adhoc" / "quick", 3, experiment="adhoc")
+    written = {path.name for path in write_report(study, tmp_path)}
+    assert {"REPORT.md", "report.html", "curves.png", "final_error.png"} <= written
+    text, page = (study / "REPORT.md").read_text(), (study / "report.html").read_text()
+    assert "nothing was claimed of them beforehand, so nothing is judged" in text
+    assert "+experiment=adhoc" not in text
+    assert "Plain nets degrade." in page
+    assert "Nothing was claimed of these runs beforehand, so nothing is judged" in page
+    assert 'class="badge' not in page
+    assert "claim  paper" not in closing_text(study, None)
+
+
 def test_a_study_without_ended_runs_is_refused(tmp_path: Path) -> None:
     (write_run(tmp_path, "plain", 18, 0, 50) / "summary.json").unlink()
     with pytest.raises(StudyError, match="none of its 1 runs has finished"):

@@ -40,6 +40,10 @@ Expected = dict[str, dict[str, dict[str, tuple[float, float]]]]
 """preset -> metric -> arm -> (mean, standard deviation over seeds)."""
 
 
+NO_EXPERIMENT, USUAL_LEVEL = "adhoc", 0.025
+"""What runs without `+experiment=` go by; the level of the intervals where nothing is claimed."""
+
+
 class ClaimsError(ValueError):
     """A claims file that cannot be used; the message names file, claim and key."""
 
@@ -92,6 +96,14 @@ class Claims:
 def claims_path(experiment: str, root: Path = Path()) -> Path:
     """Where an experiment's claims stand, from the repository's root."""
     return root / EXPERIMENTS / experiment / "claims.yaml"
+
+
+def of_study(experiment: str, data: str, repository: Path) -> Claims:
+    """Those of its claims file; none of runs that belong to no experiment. Raises ClaimsError."""
+    path = claims_path(experiment, repository)
+    if experiment == NO_EXPERIMENT:
+        return Claims(path, experiment, data, USUAL_LEVEL, {}, ())
+    return load(path)
 
 
 def load(path: Path) -> Claims:

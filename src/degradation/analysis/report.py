@@ -9,7 +9,14 @@ from typing import Any
 
 from degradation import plain
 from degradation.analysis import captions, figures, tables
-from degradation.analysis.claims import EXACT, Claims, ClaimsError, claims_path, load
+from degradation.analysis.claims import (
+    EXACT,
+    NO_EXPERIMENT,
+    Claims,
+    ClaimsError,
+    claims_path,
+    of_study,
+)
 from degradation.analysis.curves import Study, StudyError
 from degradation.analysis.judge import Verdict, judge, write_verdict
 from degradation.analysis.page.badges import badge
@@ -127,8 +134,8 @@ def _judged(study_dir: Path, repository: Path) -> tuple[Study, Claims, list[Verd
         assert study.preset is not None
         if not any(run.has_ended for run in study.runs):
             raise StudyError(f"{study_dir}: none of its {len(study.runs)} runs has finished")
-        claims = load(claims_path(study.experiment, repository))
-        return study, claims, judge(claims, study.preset, study)
+        claims = of_study(study.experiment, study.data or "", repository)
+        return study, claims, judge(claims, study.preset, study) if claims.claims else []
     except (StudyError, ClaimsError, RecordError) as error:
         if (study_dir / "runs").is_dir():
             write_refusal(study_dir, error)
@@ -161,7 +168,8 @@ def closing_text(study_dir: Path, committed_dir: Path | None) -> str:
     note = "training: the paper's is the running error, ours the clean one of the last iterate"
     if this["preset"] == "quick":
         note += "; quick is a small scale, not the paper's"
-    return f"{head}\n\n{errors}\n({note})\n\n{tables.text_table(rows)}\n({how})\n\n{found}"
+    answers = f"{tables.text_table(rows)}\n({how})\n\n" if this["claims"] else ""
+    return f"{head}\n\n{errors}\n({note})\n\n{answers}{found}"
 
 
 def write_index(results: Path, repository: Path = Path()) -> Path | None:
@@ -239,8 +247,8 @@ def _report_text(
         "Written from the records by `make report`; do not edit.",
         "## What was asked",
         _question(study, claims),
-        "## Answers",
-        tables.markdown(tables.verdict_rows(verdicts, 1 - 2 * claims.level)),
+        "## Answers" if verdicts else "",
+        tables.markdown(tables.verdict_rows(verdicts, 1 - 2 * claims.level)) if verdicts else "",
         _sentences(verdicts),
         "## Figures",
         *_figures(study, drawn),
@@ -259,10 +267,18 @@ def _account(study: Study) -> list[str]:
         "## Again",
         "From the records, and the runs themselves:",
         f"```\nmake report EXPERIMENT={study.experiment} PRESET={study.preset}\n"
-        f"degradation +experiment={study.experiment} preset={study.preset}\n```",
+        f"{_command(study)}\n```",
         "## Limits",
         _limits(study),
     ]
+
+
+def _command(study: Study) -> str:
+    """Of a sweep; each run without an experiment has its own."""
+    if study.experiment != NO_EXPERIMENT:
+        return f"degradation +experiment={study.experiment} preset={study.preset}"
+    commands = {str(run.environment.get("command", "")) for run in study.runs if run.has_ended}
+    return "\n".join(sorted(commands))
 
 
 def _figures(study: Study, drawn: Collection[str]) -> list[str]:
@@ -275,6 +291,11 @@ def _figures(study: Study, drawn: Collection[str]) -> list[str]:
 
 
 def _question(study: Study, claims: Claims) -> str:
+    if not claims.claims:
+        return (
+            "These runs belong to no experiment (`+experiment=`): nothing was claimed of them "
+            "beforehand, so nothing is judged."
+        )
     return (
         f"Question, source and cost: `experiments/{study.experiment}/README.md`; "
         f"thresholds, written before the runs: `{claims_path(claims.experiment).as_posix()}`. Each "

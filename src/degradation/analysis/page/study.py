@@ -15,7 +15,12 @@ from degradation.analysis.page.badges import badge
 from degradation.analysis.page.charts import charts, kind_colours
 
 PAGE = "report.html"
-_WORDS = {"lr": "learning rate", "cifar10": "on CIFAR-10", "imagenet": "ImageNet"}
+_WORDS = {
+    "adhoc": "runs without an experiment",
+    "lr": "learning rate",
+    "cifar10": "on CIFAR-10",
+    "imagenet": "ImageNet",
+}
 
 
 @dataclass(frozen=True)

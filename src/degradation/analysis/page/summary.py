@@ -52,8 +52,10 @@ class _Rise:
 
 
 def judges_errors(claims: Claims, preset: str) -> bool:
-    """Whether a claim is about the errors of arms without overrides, so that curves answer it."""
-    return any(
+    """Whether a claim is about the errors of arms without overrides, so that curves answer it; or
+    nothing is claimed.
+    """
+    return not claims.claims or any(
         metric.name in ERRORS and arm.count("-") == 1
         for claim in claims.for_preset(preset)
         for estimand in claim.estimands
@@ -66,6 +68,10 @@ def lines(study: Study, claims: Claims, verdicts: Sequence[Verdict]) -> list[Lin
     """What degrades and what does not, where the claims are about that; then how sure it is."""
     assert study.preset is not None
     found = depth_lines(study) if judges_errors(claims, study.preset) else []
+    if not verdicts:
+        text = "Nothing was claimed of these runs beforehand, so nothing is judged; "
+        text += f"{study.seeds_text}."
+        return [*found, Line("How sure is that?" if found else "What was found", "", text)]
     answers = [verdict.answer for verdict in verdicts]
     sure = (
         f"{rest(answers)}Thresholds were written before the runs; {study.seeds_text}. The "
@@ -90,10 +96,11 @@ def remarks(study: Study, found: Sequence[Line]) -> list[str]:
     kept = []
     if any("% interval" in line.text for line in found):
         kept.append(
-            "The intervals of the rises are one at a time and without a threshold; what was "
+            "The intervals of the rises are one at a time and without a threshold; whatever was "
             "claimed beforehand is judged below."
         )
-    if found and (others := [run for run in study.runs if run.overrides and run.has_ended]):
+    is_of_depth = any(line.kind for line in found)
+    if is_of_depth and (others := [run for run in study.runs if run.overrides and run.has_ended]):
         lost = sum(run.status == DIVERGED for run in others)
         of_them = f", of which {lost} diverged" if lost else ""
         kept.append(
