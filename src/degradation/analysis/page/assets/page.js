@@ -60,7 +60,10 @@
     const y = { ...axis(titleOf(wanted.split, isFinal)), type: wanted.scale, range: data.layout.ranges[wanted.scale] };
     if (wanted.scale === "log") Object.assign(y, { tickvals: [0.01, 0.1, 1, 2, 5, 10, 20, 50, 100], tickformat: "~g" });
     const dotted = { type: "line", layer: "below", line: { color: soft, width: 1, dash: "1px,3px" } };
-    const chance = { ...dotted, xref: "paper", x0: 0, x1: 1, y0: data.layout.chance, y1: data.layout.chance };
+    const named = { text: "chance", textposition: "start", yanchor: "bottom", font: { color: soft, size: 11 } };
+    const chance = {
+      ...dotted, xref: "paper", x0: 0, x1: 1, y0: data.layout.chance, y1: data.layout.chance, label: named,
+    };
     const drops = data.layout.milestones.map((at) => ({ ...dotted, yref: "paper", x0: at, x1: at, y0: 0, y1: 1 }));
     return {
       xaxis: x, yaxis: y, shapes: isFinal ? [chance] : drops, showlegend: false,
