@@ -74,6 +74,23 @@ def test_long_names_take_the_place_of_columns() -> None:
     assert all(name in wide for name in live.COLUMNS)
 
 
+def test_of_very_long_names_the_middle_goes() -> None:
+    changes = "datashapes-pixels8-train_images256-width4-iterations2000-batch_size48-lr0.1"
+    errors = {"eval/train_error_pct": 41.5, "test/error_pct": 43.75}
+    runs = [
+        Progress(Planned(f"{kind}-56-{changes}-s0", 64000, 1.0), [row(64000, **errors)], DIVERGED)
+        for kind in ("plain", "residual")
+    ]
+    text = shown(runs)
+    assert max(map(len, text.splitlines())) <= 80
+    for kind in ("plain-56", "residual-56"):
+        (line,) = [line for line in text.splitlines() if line.startswith(kind)]
+        arm, iteration, *_, status = line.split()
+        assert arm.endswith("-lr0.1")
+        assert "…" in arm
+        assert (iteration, status) == ("64000/64000", "diverged")
+
+
 def test_where_there_is_little_room_what_happens_is_shown(tmp_path: Path) -> None:
     names = [f"plain-{depth}" for depth in range(8, 68, 2)]
     plan = [Planned(f"{name}-s0", 400, 1.0) for name in names]

@@ -36,6 +36,8 @@ TEST_KEYS = ("test/error_pct", "test/subset_error_pct")
 COLUMNS = ("arm", "runs", "iteration", "lr", "run %", "train %", "test %", "img/s", "ETA", "status")
 ENDS = (COLUMNS[0], COLUMNS[-1])
 FIRST_TO_GO = ("img/s", "lr", "run %", "runs")
+SHORTEST = 13
+"""Of the column of arms: `residual-110` and a blank."""
 BELOW_ARMS = 6
 """Lines of the view besides the arms, and the cursor's."""
 
@@ -116,17 +118,19 @@ def total_text(runs: Sequence[Progress], workers: int) -> str:
 def view(runs: Sequence[Progress], workers: int, width: int, height: int | None = None) -> Group:
     """One line an arm - errors running, clean and on the test set - and the whole below.
 
-    width, height: of the terminal. Where names are long some columns go, and where there are more
-    arms than lines quiet ones are only counted; None: all are shown.
+    width, height: of the terminal. Where names are long some columns go, then the names' middles,
+    and where there are more arms than lines quiet ones are only counted; None: all are shown.
     """
     arms = by_arm(runs, workers)
     shown = _fitting(arms, height - BELOW_ARMS) if height else arms
-    columns = _columns([COLUMNS, *((*arm.cells, arm.status) for arm in shown)], width)
+    widths = _widths([COLUMNS, *((*arm.cells, arm.status) for arm in shown)], width)
+    columns = list(widths)
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     for name in columns:
         table.add_column(name, justify="left" if name in ENDS else "right", no_wrap=True)
     for arm in shown:
         cells = dict(zip(COLUMNS, arm.cells, strict=False))
+        cells["arm"] = _shortened(cells["arm"], widths["arm"] - 1)
         status = Text(arm.status, STYLES.get(arm.status, "red"))
         table.add_row(*(cells[name] for name in columns[:-1]), status)
     rest = [arm.status for arm in arms if arm not in shown]
@@ -137,14 +141,23 @@ def view(runs: Sequence[Progress], workers: int, width: int, height: int | None 
     return Group(table, Text(f"and {len(rest)} more arms: {counts}" if rest else ""), whole)
 
 
-def _columns(lines: Sequence[Sequence[str]], width: int) -> list[str]:
-    """Names of those for which there is room; a blank stands behind each."""
+def _shortened(name: str, length: int) -> str:
+    """Without its middle where it is too long: kind and depth stand first, the last change last."""
+    if len(name) <= length:
+        return name
+    head = (length - 1) // 2
+    return f"{name[:head]}…{name[len(name) - (length - 1 - head) :]}"
+
+
+def _widths(lines: Sequence[Sequence[str]], width: int) -> dict[str, int]:
+    """Of the columns for which there is room; a blank stands behind each."""
     columns = zip(*lines, strict=True)
     widths = dict(zip(COLUMNS, (max(map(len, cells)) + 1 for cells in columns), strict=True))
     for name in FIRST_TO_GO:
         if sum(widths.values()) > width:
             del widths[name]
-    return list(widths)
+    too_much = max(0, sum(widths.values()) - width)
+    return widths | {"arm": max(SHORTEST, widths["arm"] - too_much)}
 
 
 def _fitting(arms: Sequence[Arm], room: int) -> Sequence[Arm]:
