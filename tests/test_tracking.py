@@ -368,13 +368,14 @@ def test_a_server_that_is_away_leaves_the_run_offline(tmp_path: Path) -> None:
     code = LOG_ALL.replace("config(int(sys.argv[2]))", "config(mode='auto')")
     code = "from degradation import tracking; tracking.SETTINGS['init_timeout'] = 1.0\n" + code
     server = {"WANDB_API_KEY": KEY, "WANDB_BASE_URL": f"http://127.0.0.1:{port}"}
-    process = run_python(code, str(tmp_path), "0", **server)
+    second = f"{code}\nsys.argv[2] = '1'\n{code}"  # which does not wait, and has nothing to say
+    process = run_python(second, str(tmp_path), "0", **server)
     output = process.communicate()[0]
     assert process.returncode == 0
     assert re.fullmatch(
         r"W&B cannot start online; the run goes on, and `make sync EXPERIMENT=.*` .*\n", output
     )
-    assert history(mirrored(tmp_path)) == ROWS
+    assert history(mirrored(tmp_path)) == history(mirrored(tmp_path, 1)) == ROWS
     assert list(tmp_path.glob("wandb/run-*")) == []  # nothing is left of the attempt
 
 

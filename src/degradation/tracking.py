@@ -37,6 +37,8 @@ SETTINGS: dict[str, Any] = {
 """W&B gets what is logged and no more: no code, git, packages, host, paths, console, load."""
 
 log = logging.getLogger(__name__)
+_away: set[str] = set()
+"""Servers that a run of this process could not be started on."""
 _open: "list[Mirror]" = []
 """The runs of this process that W&B has not ended yet."""
 
@@ -226,8 +228,13 @@ def _keep(study_dir: Path, our_id: str, note: uploads.Note | None) -> None:
 def _start(
     modes: Sequence[_Wandb], study_dir: Path, run_id: str, falls_back: bool, **identity: Any
 ) -> Mirror:
-    """In the first mode that can be had, else a mirror that does nothing."""
+    """In the first mode that can be had, else a mirror that does nothing. Where the server could
+    not be had once, the other runs of this process do not wait for it again.
+    """
+    server = os.environ.get("WANDB_BASE_URL", "")
     for mode in dict.fromkeys(modes):
+        if mode == "online" and falls_back and server in _away:
+            continue
         before = _folders(study_dir, run_id)
         try:
             return Mirror(_init(mode, study_dir, id=run_id, **identity), sync_command(study_dir))
@@ -237,6 +244,7 @@ def _start(
                 shutil.rmtree(folder, ignore_errors=True)
             if not falls_back:
                 raise ConnectionError(f"W&B cannot start {mode}: {_one_line(error)}") from None
+            _away.update([server] if mode == "online" else [])
             later = f", and `{sync_command(study_dir)}` uploads it later" * (mode == "online")
             log.warning("W&B cannot start %s; the run goes on%s: %s", mode, later, _one_line(error))
     return Mirror()
