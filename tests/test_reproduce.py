@@ -30,7 +30,7 @@ from tests.helpers import (
 )
 from tests.small_study import ROOT, environment, make_checkout
 
-from degradation import cli, config, reproduce, train
+from degradation import cli, config, locks, reproduce, train
 from degradation.config import ConfigError
 
 RUNS = ["plain-8-s0", "plain-8-s1", "residual-8-s0", "residual-8-s1"]
@@ -313,7 +313,7 @@ def test_what_another_process_is_at_is_waited_for_and_then_taken_over(
 
     def other() -> None:
         wait_for(
-            lambda: (log := runs.parent / "sweep.log").exists() and train.AT_WORK in log.read_text()
+            lambda: (log := runs.parent / "sweep.log").exists() and locks.AT_WORK in log.read_text()
         )
         lock.release()
 

@@ -68,14 +68,13 @@ def files(study: Path) -> dict[str, Path]:
     """wandb's files by the names of their runs; of several of a run the newest."""
     ours, prefix = uploads.our_ids(study), f"{study.parent.name}-{study.name}-"
     found = [
-        (match[1], file.name, file.parent.name, file.resolve())
+        (match[1], file.stem.removeprefix("run-"), file.parent.name, file.resolve())
         for file in (study / "wandb").glob("*run-*/run-*.wandb")
         if (match := re.match(r"(?:offline-)?run-(\d+_\d+)-", file.parent.name))
     ]
     return {
         re.sub("-[0-9a-f]{8}$", "", ours.get(run_id, run_id).removeprefix(prefix)): file
-        for _, name, _, file in sorted(found)  # the second of a second has a folder `...-1`
-        if (run_id := name.removeprefix("run-").removesuffix(".wandb"))
+        for _, run_id, _, file in sorted(found)  # the second of a second has a folder `...-1`
     }
 
 

@@ -12,6 +12,7 @@ import filelock
 
 LOCK = ".lock"
 """Of a run, in its directory; of a study's report, in the study's."""
+AT_WORK = "another process is at work on this run"
 PATIENCE_S = 0.5
 """How long a run asks for its lock: who only looks whether it is held has it for a moment."""
 

@@ -15,17 +15,16 @@ from degradation.records import Run
 
 
 def mirror_study(experiment: str, preset: str) -> int:
-    """W&B's files in outputs/ anew; the exit status, 0 unless W&B's copy of a run that is not at
-    work could not be made. Raises ConfigError where there are no runs.
+    """W&B's files in outputs/ anew; the exit status, 0 if all runs are then there. Raises
+    ConfigError where there are no runs.
     """
     study, run_dirs = runs_of(experiment, preset)
-    mirrored = at_work = 0
+    mirrored = 0
     for run_dir in run_dirs:
-        at_work += (busy := locks.is_held(run_dir / locks.LOCK))
         with _read_alone(run_dir) as run:
-            mirrored += bool(run and not busy and copy_run(run, study, "offline"))
+            mirrored += bool(run and copy_run(run, study, "offline"))
     print(f"{mirrored} of {len(run_dirs)} runs in {study / 'wandb'}")
-    return 0 if mirrored + at_work == len(run_dirs) else 1
+    return 0 if mirrored == len(run_dirs) else 1
 
 
 def sync_study(experiment: str, preset: str) -> int:
@@ -99,7 +98,7 @@ def _read_alone(run_dir: Path) -> Iterator[Run | None]:
         ):
             yield _read(run_dir)
     except filelock.Timeout:
-        print(f"{run_dir}: another process is at work on this run")
+        print(f"{run_dir}: {locks.AT_WORK}")
         yield None
 
 

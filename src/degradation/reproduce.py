@@ -241,7 +241,7 @@ def _multirun(
     for line in [line for line in lines if line.startswith("W&B: ")][-1:]:
         print(line)  # where the curves are
     errors = [line for line in lines if line.startswith("error: ")]
-    told = [line for line in errors if not line.endswith(train.AT_WORK)]
+    told = [line for line in errors if not line.endswith(locks.AT_WORK)]
     status, shared = process.returncode, len(told) < len(errors)
     if status and not (shared and status == 2 and not told):
         head = f"the sweep ended with status {status}; {log} says:"

@@ -172,14 +172,14 @@ def mirror(
         entity=cfg.tracking.entity,
         config=config,
     )
+    newer = (_folders(study_dir, our_id) | _folders(study_dir, run_id)) - older
     note = uploads.Note(run_id, copy.url) if copy.url else None
     exit_code = 1
     try:
         _keep(study_dir, our_id, note)
         for row in rows_so_far:
             copy.log(row)
-        newer = (_folders(study_dir, our_id) | _folders(study_dir, run_id)) - older
-        if copy.alive:
+        if copy.alive and older:
             _replaced.append(_Replaced(older, newer, copy, note is not None))
         yield copy
         exit_code = 0

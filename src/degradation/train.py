@@ -44,7 +44,6 @@ from degradation.nets import build_model, count_multiply_adds, count_parameters
 from degradation.optim import build_optimizer
 from degradation.records import Row
 
-AT_WORK = "another process is at work on this run"
 POOL_ENDED = "a process of the pool was killed, perhaps for want of memory, and the pool with it"
 LOSSES = ("train/loss", "eval/train_loss", "test/loss")
 
@@ -93,7 +92,7 @@ def _open(run_dir: Path, cfg: Config, held: contextlib.ExitStack) -> dict[str, A
     try:
         held.enter_context(locks.hold(run_dir / locks.LOCK))
     except filelock.Timeout:
-        raise ConfigError(f"{run_dir}: {AT_WORK}") from None
+        raise ConfigError(f"{run_dir}: {locks.AT_WORK}") from None
     refuse_other_config(run_dir, cfg)
     if summary := records.read_summary(run_dir):
         print(
