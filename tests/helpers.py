@@ -1,13 +1,18 @@
 """What several test modules make their runs of."""
 
 import contextlib
+import fcntl
 import functools
 import hashlib
 import http.server
 import json
 import os
+import pty
+import signal
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -156,6 +161,17 @@ def start(
         text=True,
         **kwargs,
     )
+
+
+def on_a_terminal(arguments: Sequence[str], cwd: Path) -> tuple[int, int]:
+    """Python on a terminal of its own, of 24 lines and 80 columns: its process and the terminal."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored where the tests run in a background
+        os.chdir(cwd)
+        os.execve(sys.executable, [sys.executable, *arguments], {**os.environ, "TERM": "xterm"})
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    return pid, fd
 
 
 def command(arguments: Sequence[str], cwd: Path, **kwargs: Any) -> tuple[int, str, str]:

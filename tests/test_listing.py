@@ -1,11 +1,14 @@
-"""What a multirun says at its end, of real multiruns."""
+"""What a multirun shows while it is at work and says at its end, of real multiruns."""
 
+import contextlib
+import os
+import re
 import shlex
 from pathlib import Path
 
 import filelock
 import pytest
-from tests.helpers import TINY, call
+from tests.helpers import TINY, call, on_a_terminal
 
 RUN = ("data=shapes", "tracking=off", *TINY[1:])
 
@@ -68,3 +71,63 @@ def test_a_damaged_run_and_a_quote_are_listed_too(capsys: pytest.CaptureFixture[
     assert head == "2 runs: 1 ended, 1 not, 0 refused"
     assert arm.endswith(" s0 damaged, s1 finished")
     assert left == f"what is left: degradation {shlex.join(sweep)}"
+
+
+def read_to_the_end(fd: int) -> bytes:
+    shown = b""
+    while True:
+        try:
+            shown += os.read(fd, 65536)
+        except OSError:  # a terminal's end
+            return shown
+
+
+def without_view(shown: bytes) -> list[str]:
+    """The lines that stay, on a terminal that knows what xterm does: `CSI 2K` empties the cursor's
+    line, `CSI 1A` goes one up; no other code moves the cursor or takes anything back.
+    """
+    lines, at = [""], 0
+    for code, text in re.findall(r"\x1b\[([0-9;?]*[A-Za-z])|([^\x1b]+)", shown.decode()):
+        assert not code or code[-1] in "mhlKA"
+        if code == "2K":
+            lines[at] = ""
+        elif code == "1A":
+            at -= 1
+        for char in text.replace("\r", ""):
+            if char == "\n":
+                at += 1
+                lines += [""] * (at == len(lines))
+            else:
+                lines[at] += char
+    return [line for line in lines if line.strip()]
+
+
+@pytest.mark.parametrize("launcher", ["pool", "fleet"])
+def test_on_a_terminal_all_arms_stand_below_the_lines(
+    launcher: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = ["-m", *RUN, "model.depth=8", "seed=0,1"]
+    (here / "elsewhere").mkdir()
+    with contextlib.chdir(here / "elsewhere"):
+        assert call(*sweep) == 0
+    lines = capsys.readouterr().out.splitlines()
+    pid, fd = on_a_terminal(["-m", "degradation", *sweep, f"hydra/launcher={launcher}"], here)
+    shown = read_to_the_end(fd)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert re.search(rb"\d+ %.{,20} 0/2 runs", shown)
+    assert sorted(without_view(shown)) == sorted(lines)
+
+
+def test_ctrl_c_on_a_terminal_leaves_the_cursor_and_the_word(here: Path) -> None:
+    endless = [*RUN, "model.depth=8", "schedule.iterations=1000000", "seed=0,1"]
+    pid, fd = on_a_terminal(["-m", "degradation", "-m", *endless], here)
+    shown = b""
+    while b"0/2 runs, 1 running" not in shown:
+        shown += os.read(fd, 65536)
+    os.write(fd, b"\x03")
+    shown += read_to_the_end(fd)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
+    assert shown.rfind(b"\x1b[?25h") > shown.rfind(b"\x1b[?25l") >= 0
+    *_, word, count, _, _ = without_view(shown)  # the arm, and what is left
+    assert word == "interrupted; the same command continues"
+    assert count == "2 runs: 0 ended, 2 not, 0 refused"

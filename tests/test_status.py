@@ -1,16 +1,13 @@
 """`make status`: a study that is finished, at work, interrupted, not begun, or none."""
 
 import os
-import pty
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from tests.helpers import TINY, call, iterations, start, wait_for
+from tests.helpers import TINY, call, iterations, on_a_terminal, start, wait_for
 from tests.small_study import ROOT, environment, make_checkout
 
 from degradation import cli, status
@@ -72,6 +69,20 @@ def test_runs_without_a_study_finished_at_work_and_interrupted(
 
 
 @pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("content", ["", "[1]", "model: {depth: [", "model: {depth: ${seed}}"])
+def test_a_run_whose_config_cannot_be_read(
+    content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("-m", *RUN, "model.kind=plain,residual") == 0
+    (spoilt,) = Path().glob("outputs/adhoc/quick/runs/plain*/config.yaml")
+    spoilt.write_text(content)
+    _, _, *arms, whole = told(capsys, "adhoc", "quick")
+    states = {line.partition("-")[0]: line.split()[-1] for line in arms}
+    assert states == {"plain": "damaged", "residual": "done"}
+    assert whole.endswith("  1/2 runs, 1 damaged")
+
+
+@pytest.mark.usefixtures("here")
 def test_of_other_seeds_those_that_were_begun(capsys: pytest.CaptureFixture[str]) -> None:
     study = ("+experiment=depth_sweep", "seed=7", "model.kind=plain", "model.depth=18")
     assert call(*study, *RUN[:2], "output_root=elsewhere", *TINY[1:]) == 0
@@ -115,21 +126,8 @@ def test_from_make_once_without_a_terminal(tmp_path: Path) -> None:
     assert "\x1b" not in done.stdout
 
 
-def on_a_terminal(arguments: Sequence[str], cwd: Path) -> tuple[int, int]:
-    """The script in a terminal of its own: its process and the terminal."""
-    pid, fd = pty.fork()
-    if pid == 0:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored where the tests run in a background
-        os.chdir(cwd)
-        script = str(ROOT / "scripts" / "status.py")
-        os.execve(
-            sys.executable, [sys.executable, script, *arguments], {**os.environ, "TERM": "xterm"}
-        )
-    return pid, fd
-
-
 def test_on_a_terminal_it_stays_until_ctrl_c(tmp_path: Path) -> None:
-    pid, fd = on_a_terminal(["--seeds=0"], tmp_path)
+    pid, fd = on_a_terminal([str(ROOT / "scripts" / "status.py"), "--seeds=0"], tmp_path)
     drawn = b""
     while b"0/8 runs" not in drawn:
         drawn += os.read(fd, 65536)

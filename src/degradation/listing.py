@@ -1,4 +1,5 @@
-"""What a multirun says at its end: the runs of each arm, and the command for those that are left.
+"""What a multirun shows: a live view while it is at work, and at its end the runs of each arm and
+the command for those that are left.
 
 Hydra imports this at every start, so what is slow to import comes later.
 """
@@ -6,12 +7,16 @@ Hydra imports this at every start, so what is slow to import comes later.
 import contextlib
 import shlex
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from degradation import uploads
 
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
     from degradation.config import Config
 
 _overrides: list[str] = []
+_view = contextlib.ExitStack()
 
 
 class Sweep(Callback):
@@ -35,8 +41,41 @@ class Sweep(Callback):
             sys.exit(status)  # past Hydra, which would go on
         _overrides[:] = config.hydra.overrides.task
         if sys.stdout.isatty():
-            study = f"EXPERIMENT={config.experiment} PRESET={config.preset}"
-            print(f"all arms in a table, from another terminal: make status {study}", flush=True)
+            _view.enter_context(_below_lines())
+
+
+def end_view() -> None:
+    """Of the multirun that this process made, if it did."""
+    _view.close()
+
+
+def _below_lines() -> contextlib.AbstractContextManager[None]:
+    from degradation import config
+    from degradation.analysis import below, progress
+
+    try:
+        with _hydra_aside():
+            runs, _ = _runs(_overrides)
+    except (HydraException, OmegaConfBaseException):  # which Hydra is about to tell
+        return contextlib.nullcontext()
+    studies = {config.study_dir(cfg) for cfg in runs.values()}
+    if len(studies) != 1:
+        return contextlib.nullcontext()  # a table is of one study
+    (study,) = studies
+    sweep = progress.Sweep(study, progress.plan(runs), is_own=True, began=time.time_ns())
+    return below.below_lines(sweep)
+
+
+@contextlib.contextmanager
+def _hydra_aside() -> Iterator[None]:
+    """The multirun's own Hydra, of which there can be one at a time."""
+    hydra = GlobalHydra.instance().hydra
+    assert hydra
+    GlobalHydra.instance().clear()
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().initialize(hydra)
 
 
 def lines(command: Sequence[str]) -> Iterator[str]:
@@ -45,28 +84,36 @@ def lines(command: Sequence[str]) -> Iterator[str]:
     _overrides.clear()
     if not overrides:
         return
-    from degradation import cli, config, environment, records
+    from degradation import config, records
 
-    points, cfgs = cli.points(overrides), []
-    for point in points:
-        with contextlib.suppress(ValueError):  # has had its line
-            cfgs.append(environment.on_this_machine(config.from_dict(point)))
+    cfgs, refused = _runs(overrides)
     if not cfgs:
         return
     arms: dict[str, list[str]] = {}
-    ended, refused = 0, len(points) - len(cfgs)
-    for name, cfg in cli.named(cfgs).items():
+    ended = 0
+    for name, cfg in cfgs.items():
         try:
             state = records.how_far(config.study_dir(cfg) / "runs" / name, cfg.schedule.iterations)
         except (records.RecordError, OSError):
             state = "damaged"  # the run itself has said how
         ended += state in (records.FINISHED, records.DIVERGED)
         arms.setdefault(records.arm_of(name), []).append(f"s{cfg.seed} {state}")
-    yield f"{len(points)} runs: {ended} ended, {len(cfgs) - ended} not, {refused} refused"
+    yield f"{len(cfgs) + refused} runs: {ended} ended, {len(cfgs) - ended} not, {refused} refused"
     yield from (f"  {arm:<20} {', '.join(states)}" for arm, states in arms.items())
     if ended < len(cfgs):
         yield f"what is left: degradation {shlex.join(command)}"
-    yield from _urls(cfgs)
+    yield from _urls(cfgs.values())
+
+
+def _runs(overrides: Sequence[str]) -> tuple[dict[str, "Config"], int]:
+    """The runs by name, and how many are refused for their config, which have their lines."""
+    from degradation import cli, config, environment
+
+    points, cfgs = cli.points(overrides), []
+    for point in points:
+        with contextlib.suppress(ValueError):
+            cfgs.append(environment.on_this_machine(config.from_dict(point)))
+    return cli.named(cfgs), len(points) - len(cfgs)
 
 
 def _urls(cfgs: Iterable["Config"]) -> Iterator[str]:

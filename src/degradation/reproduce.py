@@ -141,20 +141,12 @@ def choose_preset(experiment: str, plans: Mapping[str, Plan]) -> str:
     return chosen
 
 
-def planned(runs: Plan) -> list[progress.Planned]:
-    """For the live view."""
-    return [
-        progress.planned(name, run.schedule.iterations, run.model.depth)
-        for name, run in runs.items()
-    ]
-
-
 def unfinished(runs: Plan) -> dict[str, Config]:
     """The runs that have no end on record. Raises ConfigError for a run of another config there."""
     study = config.study_dir(next(iter(runs.values())))
     for name, run in runs.items():
         train.refuse_other_config(study / "runs" / name, run)
-    states = progress.Sweep(study, planned(runs)).look()
+    states = progress.Sweep(study, progress.plan(runs)).look()
     return {run.plan.name: runs[run.plan.name] for run in states if not run.has_ended}
 
 
@@ -172,7 +164,7 @@ def sweep(
     """
     device = environment.select_device(HardwareConfig()).type
     launcher = {"cpu": ["hydra/launcher=pool"], "cuda": ["hydra/launcher=fleet"]}.get(device, [])
-    watched = progress.Sweep(study, planned(runs), is_own=True)
+    watched = progress.Sweep(study, progress.plan(runs), is_own=True)
 
     def is_elsewhere() -> bool:
         at_each_look()

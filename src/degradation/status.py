@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from degradation import cli, config, records
 from degradation.analysis import live
-from degradation.analysis.progress import Planned, Sweep, planned
+from degradation.analysis.progress import Planned, Sweep, plan
 from degradation.config import Config, ConfigError
 
 ADHOC = "adhoc"
@@ -20,12 +21,12 @@ def status(experiment: str, preset: str, seeds: str, overrides: Sequence[str] = 
     seeds: empty for the experiment's, and whichever others have been begun. Raises what
     `cli.one_line` can put into a line.
     """
-    study, plan = study_of(experiment, preset, seeds, overrides)
+    study, runs = study_of(experiment, preset, seeds, overrides)
     print(f"{experiment}, preset {preset}, in {study}")
-    if not plan:
+    if not runs:
         print("no runs")
         return
-    sweep, console = Sweep(study, plan), Console()
+    sweep, console = Sweep(study, runs), Console()
     if not console.is_interactive:
         print(live.text(sweep.look(), sweep.workers))
         return
@@ -49,19 +50,16 @@ def study_of(
     else:
         runs = cli.sweep(experiment, preset, [*chosen, *overrides])
         study = config.study_dir(next(iter(runs.values())))
-    plan = {
-        name: planned(name, run.schedule.iterations, run.model.depth) for name, run in runs.items()
-    }
-    if not chosen:
-        others = [path for path in records.run_dirs(study) if path.name not in plan]
-        plan |= {path.name: begun(path) for path in others}
-    return study, list(plan.values())
+    begun = set() if chosen else {path.name for path in records.run_dirs(study)} - runs.keys()
+    found = {name: _made_as(study / "runs" / name) for name in sorted(begun)}
+    readable = {name: cfg for name, cfg in found.items() if cfg}
+    damaged = [Planned(name, 1, 1.0, is_damaged=True) for name in found if name not in readable]
+    return study, [*plan(runs | readable), *damaged]
 
 
-def begun(run_dir: Path) -> Planned:
-    """As its own config has it. Raises ConfigError, naming it."""
+def _made_as(run_dir: Path) -> Config | None:
+    """None where the config cannot be read."""
     try:
-        cfg = config.from_dict(records.read_config(run_dir) or {})
-    except ConfigError as error:
-        raise ConfigError(f"{run_dir / records.CONFIG}: {error}") from None
-    return planned(run_dir.name, cfg.schedule.iterations, cfg.model.depth)
+        return config.from_dict(records.read_config(run_dir) or {})
+    except (ValueError, OmegaConfBaseException):
+        return None

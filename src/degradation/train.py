@@ -313,6 +313,10 @@ def main() -> None:
     with stopping.obeyed():
         try:
             status = cli.guard(_checked_main)
+        except SystemExit as end:  # past Hydra; one that has words is not ours
+            if not isinstance(end.code, int):
+                raise
+            status = end.code
         except BrokenProcessPool:
             if not stopping.noted():
                 print(f"error: {POOL_ENDED}", file=sys.stderr)
@@ -321,6 +325,8 @@ def main() -> None:
             if not stopping.noted():  # else it is a pool's way to say that it was ended
                 raise
             status = 1
+        finally:
+            listing.end_view()
         stopped = stopping.noted()
         with contextlib.suppress(HydraException, OmegaConfBaseException):  # had their line
             for line in listing.lines(sys.argv[1:]):

@@ -55,12 +55,29 @@ class Arm:
         return self.status in (DONE, WAITING, NOT_BEGUN)
 
 
-def watch(sweep: Sweep, running: Callable[[], bool], console: Console) -> None:
-    """Shows the sweep until `running` says that it is over; the last state stays."""
+def watch(
+    sweep: Sweep,
+    running: Callable[[], bool],
+    console: Console,
+    pause: Callable[[float], object] = time.sleep,
+    is_below_lines: bool = False,
+) -> None:
+    """Shows the sweep until `running` says that it is over.
+
+    pause: between two looks, for seconds. is_below_lines: of others, who print them by the console;
+    else a terminal keeps the last state.
+    """
     if not console.is_interactive:
         _lines(sweep, running)
         return
-    with Live(console=console, auto_refresh=False) as live:
+    takes_prints = not is_below_lines  # of this process, for the console
+    with Live(
+        console=console,
+        auto_refresh=False,
+        transient=is_below_lines,
+        redirect_stdout=takes_prints,
+        redirect_stderr=takes_prints,
+    ) as live:
         shown, over = None, False
         while not over:
             over = not running()
@@ -71,7 +88,7 @@ def watch(sweep: Sweep, running: Callable[[], bool], console: Console) -> None:
                 live.update(view(runs, sweep.workers, console.width, height), refresh=True)
             shown = state
             if not over:
-                time.sleep(REFRESH_S)
+                pause(REFRESH_S)
 
 
 def _lines(sweep: Sweep, running: Callable[[], bool]) -> None:

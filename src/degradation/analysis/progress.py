@@ -3,12 +3,16 @@
 import heapq
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from degradation import locks, records
 from degradation.records import RecordError, Row
+
+if TYPE_CHECKING:
+    from degradation.config import Config
 
 RUNNING, WAITING, STOPPED, NOT_BEGUN = "running", "waiting", "stopped", "not begun"
 FAILED, DAMAGED = "failed", "damaged"
@@ -30,11 +34,16 @@ class Planned:
     iterations: int
     cost: float
     """Its share of the sweep's work, in any unit."""
+    is_damaged: bool = False
+    """Its config cannot be read."""
 
 
-def planned(name: str, iterations: int, depth: int) -> Planned:
-    """A step costs about in proportion to the depth."""
-    return Planned(name, iterations, float(iterations * depth))
+def plan(runs: Mapping[str, "Config"]) -> list[Planned]:
+    """Of runs by name. A step costs about in proportion to the depth."""
+    return [
+        Planned(name, cfg.schedule.iterations, float(cfg.schedule.iterations * cfg.model.depth))
+        for name, cfg in runs.items()
+    ]
 
 
 @dataclass
@@ -72,9 +81,15 @@ class Sweep:
     read, and a run that has ended is read once.
     """
 
-    def __init__(self, study_dir: Path, plan: Sequence[Planned], is_own: bool = False):
-        self.plan, self.is_own = plan, is_own
-        """is_own: who watches makes these very runs."""
+    def __init__(
+        self,
+        study_dir: Path,
+        plan: Sequence[Planned],
+        is_own: bool = False,
+        began: int | None = None,
+    ):
+        self.plan, self.is_own, self.began = plan, is_own, began
+        """is_own: who watches makes these very runs. began: since when, in nanoseconds, if once."""
         self.workers = 1
         """The most runs seen at work at once."""
         self._study_dir = study_dir
@@ -82,12 +97,12 @@ class Sweep:
 
     def look(self, over: bool = False) -> list[Progress]:
         """over: nothing waits any more."""
-        began = self._began()
+        began = self.began or self._began()
         waits = self.is_own and not over
         runs = []
         for one in self.plan:
             watched = self._runs[one.name]
-            status = watched.look(began, waits)
+            status = DAMAGED if one.is_damaged else watched.look(began, waits)
             runs.append(Progress(one, watched.rows, status))
         self.workers = max(self.workers, sum(run.status == RUNNING for run in runs))
         return runs
