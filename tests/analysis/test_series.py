@@ -6,7 +6,7 @@ import pytest
 from tests.analysis.synthetic import write_run
 
 from degradation.analysis.page.charts import charts
-from degradation.analysis.series import lower_ends, with_curve
+from degradation.analysis.series import error_axis, with_curve
 from degradation.analysis.sources import read
 
 CLEAN = "eval/train_subset_error_pct"
@@ -46,11 +46,13 @@ def test_where_no_run_was_evaluated_there_is_no_curve(study: Path) -> None:
 
 @pytest.mark.parametrize(
     ("finals", "linear", "log"),
-    [((68.0, 70.0), 60, 0.7 * 69), ((31.0, 71.0), 30, 31.0), ((0.0, 20.0), 0, 0.01)],
+    [((68.0, 70.0), 60, 0.7 * 69), ((31.0, 71.0), 30, 31.0), ((0.0, 8.0), 0, 0.01)],
 )
 def test_axes_begin_below_each_run(
     tmp_path: Path, finals: tuple[float, float], linear: float, log: float
 ) -> None:
     for seed, final_pct in enumerate(finals):
         write_run(tmp_path, "plain", 18, seed, final_pct)
-    assert lower_ends([sum(finals) / 2], read(tmp_path).runs) == pytest.approx((linear, log))
+    begins = error_axis([read(tmp_path).runs])
+    assert (begins.linear, begins.log) == pytest.approx((linear, log))
+    assert begins.is_log == (sum(finals) / 2 < 5)

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from degradation.analysis.curves import RunCurves, Study
 from degradation.analysis.estimands import KINDS, Metric
-from degradation.analysis.statistics import mean_interval
+from degradation.analysis.series import values_of
+from degradation.analysis.statistics import CONFIDENCE, mean_interval
 from degradation.analysis.style import (
     BEFORE,
     LINES,
@@ -25,7 +26,6 @@ from degradation.analysis.style import (
 START = Metric("probe/construction/shallow_eval_train_error_pct", is_first=True)
 END = Metric("eval/train_error_pct")
 GROWN = "grown_from"
-CONFIDENCE = 0.95
 
 
 def _construction(study: Study) -> Figure | None:
@@ -86,7 +86,7 @@ def _line(
     axes: Axes, depths: Sequence[int], arms: Sequence[list[RunCurves]], metric: Metric, **look: Any
 ) -> None:
     """Means over seeds, each with its interval."""
-    found = [[value for run in runs if (value := run.value(metric)) is not None] for runs in arms]
+    found = [values_of(runs, metric) for runs in arms]
     points = [(depth, values) for depth, values in zip(depths, found, strict=True) if values]
     for depth, values in points:
         if interval := mean_interval(values, CONFIDENCE):

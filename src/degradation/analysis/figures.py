@@ -36,12 +36,14 @@ from degradation.analysis.series import (
     TRAIN_CURVES,
     by_depth,
     densest,
+    error_axis,
     longest_grid,
-    lower_ends,
+    milestones,
     on_grid,
+    values_of,
     with_curve,
 )
-from degradation.analysis.statistics import mean_interval
+from degradation.analysis.statistics import CONFIDENCE, mean_interval
 from degradation.analysis.style import (
     LIGHT,
     LINES,
@@ -61,9 +63,6 @@ from degradation.analysis.style import (
 )
 from degradation.records import DIVERGED
 
-CONFIDENCE = 0.95
-LOG_BELOW_PCT = 5.0
-"""A logarithmic error axis once a mean final error is below this: the curves span decades."""
 MOST_PANELS = 4
 
 OWN = (
@@ -98,10 +97,6 @@ def draw(study: Study, folder: Path) -> list[Path]:
     return drawn[LIGHT]
 
 
-def _values(runs: list[RunCurves], metric: Metric) -> list[float]:
-    return [value for run in runs if (value := run.value(metric)) is not None]
-
-
 def _has_errors(study: Study) -> bool:
     return any(run.curves.keys() & set(ERRORS) for run in study.runs)
 
@@ -116,7 +111,7 @@ def _error_curves(study: Study) -> Figure | None:
     keys = {"training": densest(study.runs, TRAIN_CURVES), "test": densest(study.runs, TEST_CURVES)}
     _error_axis(panels[0], study, [""])
     for axes, kind in zip(panels, KINDS, strict=True):
-        for milestone in _milestones(study):
+        for milestone in milestones(study):
             axes.axvline(milestone, color=palette().faint, linewidth=0.9, linestyle=REFERENCE)
         for index, (depth, runs) in enumerate(by_depth(study, kind).items()):
             for split, key in keys.items():
@@ -187,35 +182,22 @@ def _mean_curve(
         )
 
 
-def _milestones(study: Study) -> list[int]:
-    """Where the learning rate drops, if all runs agree on it."""
-    found = {tuple(run.config.get("schedule", {}).get("milestones", ())) for run in study.runs}
-    return list(found.pop()) if len(found) == 1 else []
-
-
 def _error_axis(axes: Axes, study: Study, variants: Sequence[str]) -> None:
-    arms = [
+    begins = error_axis(
         runs
         for variant in variants
         for kind in KINDS
         for runs in by_depth(study, kind, variant).values()
-    ]
-    finals = [
-        float(np.mean(values))
-        for runs in arms
-        for metric in FINAL.values()
-        if (values := _values(runs, metric))
-    ]
-    linear, log = lower_ends(finals, [run for runs in arms for run in runs])
+    )
     axes.set_ylabel("error in %")
-    if finals and min(finals) < LOG_BELOW_PCT:
+    if begins.is_log:
         axes.set_yscale("log")
-        axes.set_ylim(log, 130)
+        axes.set_ylim(begins.log, 130)
         axes.yaxis.set_major_locator(FixedLocator([0.01, 0.1, 1, 2, 5, 10, 20, 50, 100]))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter("{x:g}")
     else:
-        axes.set_ylim(linear, 95)
+        axes.set_ylim(begins.linear, 95)
 
 
 def _floor(axes: Axes) -> float:
@@ -281,7 +263,7 @@ def _final_line(
     tint, marker = kind_style(kind)
     points = []
     for depth, runs in arms.items():
-        values = _values(runs, metric)
+        values = values_of(runs, metric)
         if not values:
             continue
         points.append((depth * dodge, max(float(np.mean(values)), _floor(axes))))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from degradation.analysis.curves import RunCurves, Study
 from degradation.analysis.estimands import KINDS
-from degradation.analysis.statistics import mean_interval
+from degradation.analysis.statistics import CONFIDENCE, mean_interval
 from degradation.analysis.style import (
     BEFORE,
     VARIANTS,
@@ -23,7 +23,6 @@ from degradation.analysis.style import (
 
 RATIO = "probe/gradients/first_to_last_output"
 WEIGHT = "probe/gradients/weight/"
-CONFIDENCE = 0.95
 
 
 def _arms(study: Study, variant: str) -> dict[tuple[str, int], list[RunCurves]]:

@@ -12,6 +12,7 @@ import yaml
 from degradation import plain
 from degradation.analysis.curves import RunCurves, Study, StudyError
 from degradation.analysis.estimands import KINDS, Metric
+from degradation.analysis.series import values_of
 from degradation.records import write_atomically
 
 VALIDATION_ERROR = Metric("test/error_pct")
@@ -36,7 +37,7 @@ def by_rate(study: Study) -> dict[tuple[str, int], Rates]:
 
 def errors_pct(runs: list[RunCurves]) -> list[float]:
     """Validation error by seed; 90 % of a run that diverged."""
-    return [value for run in runs if (value := run.value(VALIDATION_ERROR)) is not None]
+    return values_of(runs, VALIDATION_ERROR)
 
 
 def best(rates: Rates) -> float:

@@ -1,7 +1,8 @@
 """Error curves as the figures need them: an arm's runs by depth, on one grid."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ CLEAN_CURVES = ("eval/train_subset_error_pct", "eval/train_error_pct")
 TRAIN_CURVES = (*CLEAN_CURVES, RUNNING)
 TEST_CURVES = ("test/error_pct", "test/subset_error_pct")
 FINAL = {"training": Metric("eval/train_error_pct"), "test": Metric("test/error_pct")}
+LOG_BELOW_PCT = 5.0
+"""A logarithmic error axis once a mean final error is below this: the curves span decades."""
 FLOOR_PCT = 0.01
 """Where a logarithmic axis ends at most; lower errors are drawn there."""
 
@@ -25,6 +28,17 @@ def by_depth(study: Study, kind: str, variant: str = "") -> dict[int, list[RunCu
     names = {depth: "-".join(filter(None, (kind, str(depth), variant))) for depth in depths}
     arms = {depth: study.ended(name) for depth, name in names.items()}
     return {depth: runs for depth, runs in arms.items() if runs}
+
+
+def values_of(runs: Sequence[RunCurves], metric: Metric) -> list[float]:
+    """Of the runs that have it."""
+    return [value for run in runs if (value := run.value(metric)) is not None]
+
+
+def milestones(study: Study) -> list[int]:
+    """Where the learning rate drops, if all runs agree on it."""
+    found = {tuple(run.config.get("schedule", {}).get("milestones", ())) for run in study.runs}
+    return list(found.pop()) if len(found) == 1 else []
 
 
 def densest(runs: Sequence[RunCurves], keys: tuple[str, ...]) -> str:
@@ -62,19 +76,28 @@ def on_grid(run: RunCurves, key: str, grid: list[int]) -> NDArray[np.float64]:
     return np.interp(grid, curve.iterations, curve.values, right=after)
 
 
-def lower_ends(means: Sequence[float], runs: Sequence[RunCurves]) -> tuple[float, float]:
-    """Where a linear and a logarithmic axis of errors in percent begin: below the means at the end,
-    and below whatever else is drawn of the runs.
-    """
+@dataclass(frozen=True)
+class ErrorAxis:
+    """Where a linear and a logarithmic axis of errors in percent begin."""
+
+    linear: float
+    log: float
+    is_log: bool
+    """Whether the logarithmic one shows more."""
+
+
+def error_axis(arms: Iterable[Sequence[RunCurves]]) -> ErrorAxis:
+    """Below the arms' means at the end, and below whatever else is drawn of their runs."""
+    arms = list(arms)
+    runs = [run for of_arm in arms for run in of_arm]
+    ends = [found for of_arm in arms for m in FINAL.values() if (found := values_of(of_arm, m))]
+    means = [float(np.mean(found)) for found in ends]
     keys = {densest(runs, names) for names in (TRAIN_CURVES, TEST_CURVES)}
     drawn = [min(run.curves[key].values) for run in runs for key in keys if key in run.curves]
-    ends = [
-        value
-        for run in runs
-        for metric in FINAL.values()
-        if (value := run.value(metric)) is not None
-    ]
     lowest = min(means, default=0.0)
-    least = min([*drawn, *ends], default=lowest)
-    linear = max(0.0, 10.0 * math.floor(min(lowest - 5, least) / 10))
-    return linear, max(FLOOR_PCT, min(0.7 * lowest, least))
+    least = min([*drawn, *(value for found in ends for value in found)], default=lowest)
+    return ErrorAxis(
+        max(0.0, 10.0 * math.floor(min(lowest - 5, least) / 10)),
+        max(FLOOR_PCT, min(0.7 * lowest, least)),
+        bool(means) and lowest < LOG_BELOW_PCT,
+    )

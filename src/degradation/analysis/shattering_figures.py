@@ -10,7 +10,8 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from degradation.analysis.curves import RunCurves, Study
 from degradation.analysis.estimands import KINDS, Metric
-from degradation.analysis.statistics import mean_interval
+from degradation.analysis.series import values_of
+from degradation.analysis.statistics import CONFIDENCE, mean_interval
 from degradation.analysis.style import (
     BEFORE,
     MARKERS,
@@ -26,7 +27,6 @@ from degradation.analysis.style import (
 LAG = "probe/shattering/autocorrelation/"
 SLOPE = "probe/shattering/slope/"
 NEIGHBOURS = f"{LAG}1"
-CONFIDENCE = 0.95
 VARIANTS = {"": "batch norm", "batch_normfalse": "no batch norm"}
 """What an arm's overrides are called; others are not drawn."""
 Arms = dict[tuple[str, int], list[RunCurves]]
@@ -137,7 +137,7 @@ def _depth_line(axes: Axes, arms: Arms, kind: str, *, is_first: bool) -> None:
     metric, points = Metric(NEIGHBOURS, is_first=is_first), []
     for depth in sorted(depth for of_kind, depth in arms if of_kind == kind):
         runs = arms[kind, depth]
-        values = [value for run in runs if (value := run.value(metric)) is not None]
+        values = values_of(runs, metric)
         if not values:
             continue
         x = depth * 1.03 ** (-0.5 if is_first else 0.5)

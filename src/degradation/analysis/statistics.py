@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
+CONFIDENCE = 0.95
+"""Of the intervals that are shown; those of claims have their study's level."""
 MIN_SEEDS_PERMUTATION = 5
 """Seeds an arm from which the smallest p, 1/252, is below the usual levels; with 4 it is 1/70, with
 3 1/20.

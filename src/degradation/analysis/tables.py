@@ -12,6 +12,7 @@ from degradation.analysis.claims import EQUIVALENCE, NON_INFERIORITY, SUPERIORIT
 from degradation.analysis.curves import Study
 from degradation.analysis.estimands import COUNTS, ERRORS, PROBE, Metric
 from degradation.analysis.judge import NOT_JUDGED, Verdict
+from degradation.analysis.series import values_of
 
 PUBLISHED = Path(__file__).with_name("published.csv")
 PAPER = "He et al. 2015"
@@ -163,8 +164,7 @@ def rates_text(study: Study) -> str:
 
 def error_cell(study: Study, arm: str, metric: str) -> str:
     """Mean ± standard deviation over seeds; empty where there is no run."""
-    runs = study.ended(arm)
-    values = [value for run in runs if (value := run.value(Metric(metric))) is not None]
+    values = values_of(study.ended(arm), Metric(metric))
     spread = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
     return f"{fmean(values):.2f}{spread}" if values else ""
 

@@ -6,7 +6,8 @@ from matplotlib.figure import Figure
 
 from degradation.analysis.curves import DIVERGED_ERROR_PCT, RunCurves, Study
 from degradation.analysis.estimands import KINDS, Metric
-from degradation.analysis.statistics import mean_interval
+from degradation.analysis.series import values_of
+from degradation.analysis.statistics import CONFIDENCE, mean_interval
 from degradation.analysis.style import (
     LINES,
     MARKERS,
@@ -21,7 +22,6 @@ from degradation.analysis.style import (
 from degradation.records import DIVERGED
 
 ERROR = Metric("eval/train_error_pct")
-CONFIDENCE = 0.95
 
 Arms = dict[tuple[str, str, int], list[RunCurves]]
 """Ended runs by overrides, kind and depth."""
@@ -79,7 +79,7 @@ def _rise(axes: Axes, y: float, kind: str, found: list[tuple[int, list[RunCurves
     tint = kind_colour(kind)
     means = []
     for place, (depth, runs) in enumerate(found):
-        values = [value for run in runs if (value := run.value(ERROR)) is not None]
+        values = values_of(runs, ERROR)
         if not values:
             continue
         means.append(float(np.mean(values)))

@@ -21,16 +21,16 @@ from degradation.analysis.series import (
     TRAIN_CURVES,
     by_depth,
     densest,
+    error_axis,
     longest_grid,
-    lower_ends,
+    milestones,
     on_grid,
+    values_of,
     with_curve,
 )
-from degradation.analysis.statistics import mean_interval
+from degradation.analysis.statistics import CONFIDENCE, mean_interval
 from degradation.records import DIVERGED
 
-CONFIDENCE = 0.95
-LOG_BELOW_PCT = 5.0
 DASHES = {"training": "6px,3px", "test": "solid"}
 SYMBOLS = {
     "o": "circle", "s": "square", "^": "triangle-up", "v": "triangle-down", "D": "diamond",
@@ -173,11 +173,7 @@ def _final(study: Study, variants: Sequence[str], names: Mapping[str, str]) -> l
 
 
 def _final_line(arms: list[list[RunCurves]], kind: str, split: str, name: str) -> list[Trace]:
-    errors = {
-        runs[0].depth: values
-        for runs in arms
-        if (values := [v for run in runs if (v := run.value(FINAL[split])) is not None])
-    }
+    errors = {runs[0].depth: values for runs in arms if (values := values_of(runs, FINAL[split]))}
     side = (1 if split == "test" else 2.4) * (-1 if kind == "plain" else 1)
     dodged = {depth: depth * 1.012**side for depth in errors}
     meta = {**_meta(arms[0][0], kind, split), "colours": kind_colours(kind)}
@@ -212,25 +208,13 @@ def _final_text(name: str, depth: int, values: Sequence[float]) -> str:
 
 
 def _layout(study: Study, arms: Sequence[list[RunCurves]]) -> dict[str, Any]:
-    finals = [
-        float(np.mean(values))
-        for runs in arms
-        for metric in FINAL.values()
-        if (values := [v for run in runs if (v := run.value(metric)) is not None])
-    ]
-    linear, log = lower_ends(finals, [run for runs in arms for run in runs])
+    begins = error_axis(arms)
     return {
-        "ranges": {"linear": [linear, 95.0], "log": [math.log10(log), 2.0]},
-        "scale": "log" if finals and min(finals) < LOG_BELOW_PCT else "linear",
+        "ranges": {"linear": [begins.linear, 95.0], "log": [math.log10(begins.log), 2.0]},
+        "scale": "log" if begins.is_log else "linear",
         "iterations": max(run.iterations for runs in arms for run in runs),
         "floor": FLOOR_PCT,
-        "milestones": _milestones(study),
+        "milestones": milestones(study),
         "depths": sorted({runs[0].depth for runs in arms}),
         "chance": DIVERGED_ERROR_PCT,
     }
-
-
-def _milestones(study: Study) -> list[int]:
-    """Where the learning rate drops, if all runs agree on it."""
-    found = {tuple(run.config.get("schedule", {}).get("milestones", ())) for run in study.runs}
-    return list(found.pop()) if len(found) == 1 else []

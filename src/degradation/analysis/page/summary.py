@@ -6,13 +6,12 @@ from statistics import fmean
 
 from degradation.analysis.claims import Claims
 from degradation.analysis.curves import Study
-from degradation.analysis.estimands import ERRORS, KINDS, Metric
+from degradation.analysis.estimands import ERRORS, KINDS
 from degradation.analysis.judge import INCONCLUSIVE, NOT_JUDGED, REFUTED, SUPPORTED, Verdict
-from degradation.analysis.statistics import Welch, welch
+from degradation.analysis.series import FINAL, values_of
+from degradation.analysis.statistics import CONFIDENCE, Welch, welch
 from degradation.records import DIVERGED
 
-TRAINING = Metric("eval/train_error_pct")
-CONFIDENCE = 0.95
 ANSWERS = (SUPPORTED, REFUTED, INCONCLUSIVE, NOT_JUDGED)
 _SCALE = (
     "Preset quick is a laptop's scale: small nets, small images, few steps, nothing converged. "
@@ -162,7 +161,7 @@ def _diverged(study: Study, kind: str, depths: Sequence[int]) -> str:
 
 
 def _values(study: Study, arm: str) -> list[float]:
-    return [value for run in study.ended(arm) if (value := run.value(TRAINING)) is not None]
+    return values_of(study.ended(arm), FINAL["training"])
 
 
 def _fit(samples: Sequence[Sequence[float]]) -> Welch | None:
