@@ -9,7 +9,8 @@ from pathlib import Path
 
 from degradation import cli, evidence, records
 from degradation.analysis.curves import StudyError
-from degradation.analysis.report import write_index, write_report
+from degradation.analysis.overview import write_list
+from degradation.analysis.report import write_report
 
 
 def main(experiment: str, preset: str) -> None:
@@ -25,7 +26,7 @@ def main(experiment: str, preset: str) -> None:
     if kept:
         print(f"left as published, though {source} has other records: {', '.join(kept)}")
     write_report(target)
-    write_index(Path("results"))
+    write_list(Path("results"))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from degradation.analysis.claims import ClaimsError
 from degradation.analysis.curves import StudyError
-from degradation.analysis.report import closing_text, write_index, write_report
+from degradation.analysis.overview import write_list
+from degradation.analysis.report import closing_text, write_report
 from degradation.records import RecordError
 
 RESULTS = Path("results")
@@ -26,7 +27,7 @@ def main() -> int:
     study, committed = root / name, RESULTS / name
     try:
         write_report(study)
-        write_index(RESULTS)
+        write_list(RESULTS)
         is_other = study.resolve() != committed.resolve()
         print(closing_text(study, committed if is_other else None))
     except (StudyError, ClaimsError, RecordError, OSError) as error:

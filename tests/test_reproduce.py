@@ -66,7 +66,8 @@ def test_from_a_machine_without_data_to_the_verdict_and_again(tmp_path: Path) ->
     assert header.split() == ["claim", "paper", "committed", "this", "run"]
     assert verdicts[0].startswith("residual-beats-plain")
     assert verdicts[1].split()[:4] == ["equal-parameters", "the", "same", "SUPPORTED"]
-    assert "outputs/small_shapes/quick/report.html" in table
+    assert "outputs/small_shapes/quick/report.html\noutputs/index.html\n" in table
+    assert "small_shapes" in (checkout / "outputs" / "index.html").read_text()
     assert "shapes (procedural, not CIFAR-10)" in (study / "report.html").read_text()
     assert "outputs/small_shapes/quick/curves.png" in table
     assert (study / "curves.png").exists()

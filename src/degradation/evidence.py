@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from degradation import config, records, reproduce
-from degradation.analysis.report import write_index, write_report
+from degradation.analysis.overview import write_list
+from degradation.analysis.report import write_report
 from degradation.config import ConfigError
 from degradation.data.images import load_images
 
@@ -105,5 +106,5 @@ def complete(experiment: str, preset: str, seeds: str, data_root: str) -> int:
     finally:
         publish(study, target, arms)
     with reproduce.reporting(study):
-        print(*write_report(target)[:1], write_index(RESULTS), sep="\n")
+        print(*write_report(target)[:1], write_list(RESULTS), sep="\n")
     return 1 if status else 0

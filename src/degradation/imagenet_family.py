@@ -17,7 +17,9 @@ from degradation.analysis import tables
 from degradation.analysis.claims import EXACT, Claims, ClaimsError
 from degradation.analysis.curves import Study
 from degradation.analysis.judge import REFUTED, SUPPORTED, Verdict, write_verdict
-from degradation.analysis.report import REPORT, TABLE, VERDICT, write_counted, write_index
+from degradation.analysis.overview import REPORT, write_index, write_list
+from degradation.analysis.report import TABLE, write_counted
+from degradation.analysis.verdict_file import VERDICT
 from degradation.nets import count_parameters, multiply_adds
 from degradation.nets.imagenet import BLOCKS, build_imagenet_model
 from degradation.records import ENVIRONMENT, write_atomically, write_json
@@ -132,6 +134,7 @@ def write(repository: Path) -> Path:
     text = report(rows, verdicts, described)
     write_atomically(folder / REPORT, text.encode())
     write_counted(folder, repository)
+    write_list(results)
     write_index(results, repository)
     return folder / REPORT
 

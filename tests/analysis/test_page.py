@@ -17,11 +17,14 @@ from tests.helpers import read_json, read_lines
 from degradation.analysis.claims import ClaimsError, claims_path, load
 from degradation.analysis.curves import StudyError
 from degradation.analysis.judge import judge, write_verdict
-from degradation.analysis.report import write_counted, write_index, write_page, write_pages
+from degradation.analysis.overview import write_index
+from degradation.analysis.page import index
+from degradation.analysis.report import write_counted, write_page, write_pages, write_report
 from degradation.analysis.sources import read_records
 
 ROOT = Path(__file__).parents[2]
 ARMS = {("plain", 18): 56.0, ("plain", 110): 89.0, ("residual", 18): 47.0, ("residual", 110): 55.0}
+LESION = ROOT / "results" / "lesion" / "quick" / "verdict.json"
 HOSTILE = """</script><script>alert(1)</script><img src=x onerror=alert(2)> "'&{{ 7*7 }}"""
 
 
@@ -282,6 +285,70 @@ def test_the_index_names_data_set_and_preset_of_each_study(study: Path, tmp_path
     assert "lesion/quick" in page.text
 
 
+def cards(path: Path) -> dict[str, str]:
+    """What a reader sees of each study in an index, by its title."""
+    page = Page(path)
+    no_request_and_no_code(page)
+    found = [" ".join(each.text.split()) for each in page.all("li") if "data set" in each.text]
+    titles = [each.text for each in page.all("h2") if each.text != "Runs without a report"]
+    assert all(text.startswith(title) for title, text in zip(titles, found, strict=True))
+    return dict(zip(titles, found, strict=True))
+
+
+def test_a_report_lists_the_studies_beside_it_with_what_they_found(tmp_path: Path) -> None:
+    """Of depth the words of its page and Welch's interval; of other measurements the first claim;
+    runs without a report are named.
+    """
+    sweep = write_study(tmp_path / "depth_sweep" / "quick", 3, ARMS)
+    write_run(tmp_path / "very_deep" / "quick", "plain", 1202, 0, 80.0)
+    write_report(sweep, ROOT)
+    lesion = tmp_path / "lesion" / "quick"
+    lesion.mkdir(parents=True)
+    shutil.copy(LESION, lesion)
+    write_index(tmp_path, ROOT)
+    found = cards(tmp_path / "index.html")
+    for kind in ("plain", "residual"):
+        shallow, deep = final(sweep, f"{kind}-18"), final(sweep, f"{kind}-110")
+        low, high = stats.ttest_ind(deep, shallow, equal_var=False).confidence_interval(0.95)
+        assert f"{fmean(deep) - fmean(shallow):+.1f} points" in found["Depth sweep"]
+        assert f"95 % interval {low:+.1f} to {high:+.1f}" in found["Depth sweep"]
+    assert "Plain nets degrade." in found["Depth sweep"]
+    first = read_json(lesion / "verdict.json")["claims"][0]
+    said = f"{first['answer']} {first['sentence']} found {first['estimate']:.2f}"
+    low, high = first["interval"]
+    assert f"{said}, 95 % interval {low:.2f} to {high:.2f}, " in found["Lesion"]
+    assert "Runs without a report very_deep/quick" in Page(tmp_path / "index.html").text
+
+
+def test_an_index_that_another_sweep_overtakes_is_written_again(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reports after this one has looked and before this one writes."""
+    write, looks = index.write_index_page, list[int]()
+
+    def overtaken(root: Path, *found: Any) -> Path:
+        if not looks:
+            (tmp_path / "lesion" / "quick").mkdir(parents=True)
+            shutil.copy(LESION, tmp_path / "lesion" / "quick")
+        looks.append(len(found[0]))
+        return write(root, *found)
+
+    shutil.copytree(study, tmp_path / "depth_sweep" / "quick")
+    monkeypatch.setattr(index, "write_index_page", overtaken)
+    assert len(cards(write_index(tmp_path, ROOT))) == 2
+    assert looks == [1, 2]
+
+
+def test_a_report_that_is_refused_leaves_the_index_without_its_answers(tmp_path: Path) -> None:
+    sweep = write_study(tmp_path / "depth_sweep" / "quick", 2, ARMS)
+    write_report(sweep, ROOT)
+    assert "Plain nets degrade." in cards(tmp_path / "index.html")["Depth sweep"]
+    write_run(sweep, "plain", 34, 0, 60.0, preset="paper")
+    with pytest.raises(StudyError, match="preset"):
+        write_report(sweep, ROOT)
+    assert cards(tmp_path / "index.html") == {}
+
+
 def test_a_study_that_is_refused_keeps_no_answers_and_the_others_their_pages(
     study: Path, tmp_path: Path
 ) -> None:
@@ -295,10 +362,10 @@ def test_a_study_that_is_refused_keeps_no_answers_and_the_others_their_pages(
     assert not (mixed / "verdict.json").exists()
     assert "never pooled" in Page(mixed / "report.html").text
     assert Page(whole / "report.html").data["panels"]
-    index = Page(tmp_path / "index.html")
-    links = [each.attributes["href"] for each in index.all("a")[1:]]
-    assert links == ["depth_sweep/quick/report.html"]
-    assert "depth_sweep/a" in index.text
+    overall = Page(tmp_path / "index.html")
+    links = [each.attributes["href"] for each in overall.all("a")[1:]]
+    assert links == ["depth_sweep/quick/report.html", "depth_sweep/a/report.html"]
+    assert "Runs without a report depth_sweep/a" in overall.text
 
 
 def test_a_study_of_counts_has_a_page_without_charts(tmp_path: Path) -> None:

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.analysis.pages import Page
 from tests.analysis.synthetic import FINAL_PCT, write_run, write_study
 
 from degradation.analysis import tables
 from degradation.analysis.curves import Curve, RunCurves, Study, StudyError
-from degradation.analysis.report import closing_text, write_index, write_report
+from degradation.analysis.overview import write_index, write_list
+from degradation.analysis.report import closing_text, write_report
 
 ROOT = Path(__file__).parents[2]
+EMPTY = {"experiment": "a", "preset": "b", "data": "c", "confidence": 0.95, "claims": []}
 
 
 @pytest.fixture(scope="module")
@@ -106,11 +109,12 @@ def test_closing_table_has_a_line_a_claim(study: Path, tmp_path: Path) -> None:
         (line,) = (line for line in alone.splitlines() if line.startswith(claim["id"] + " "))
         assert line.count(claim["answer"]) == 1
     assert text.rstrip().endswith("forming.svg")
-    assert f"\n{study.as_posix()}/report.html\n" in text
-    index = write_index(tmp_path / "results")
+    index_page = study.parents[1] / "index.html"
+    assert f"\n{study.as_posix()}/report.html\n{index_page.as_posix()}\n" in text
+    index = write_list(tmp_path / "results")
     assert index is not None
     assert "[depth_sweep/quick](depth_sweep/quick/REPORT.md) | cifar10 | " in index.read_text()
-    assert write_index(tmp_path / "nothing") is None
+    assert write_list(tmp_path / "nothing") is None
 
 
 def test_runs_without_an_experiment_are_drawn_and_not_judged(tmp_path: Path) -> None:
@@ -127,9 +131,10 @@ def test_runs_without_an_experiment_are_drawn_and_not_judged(tmp_path: Path) -> 
 
 
 def test_a_study_without_ended_runs_is_refused(tmp_path: Path) -> None:
-    (write_run(tmp_path, "plain", 18, 0, 50) / "summary.json").unlink()
+    study = tmp_path / "depth_sweep" / "quick"
+    (write_run(study, "plain", 18, 0, 50) / "summary.json").unlink()
     with pytest.raises(StudyError, match="none of its 1 runs has finished"):
-        write_report(tmp_path, ROOT)
+        write_report(study, ROOT)
 
 
 def test_published_numbers_are_the_papers() -> None:
@@ -161,7 +166,11 @@ def test_numbers_of_probes_are_tabulated_by_arm() -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ["{", "[]", "{}", '{"claims": [1]}', '{"claims": [], "confidence": "0.95"}', "NaN", "[" * 5000],
+    [
+        *("{", "[]", "{}", '{"claims": [1]}', '{"claims": [], "confidence": "0.95"}', "NaN"),
+        "[" * 5000,
+        json.dumps(EMPTY | {"found": [{"head": "Plain nets degrade."}]}),
+    ],
 )
 def test_a_damaged_verdict_is_one_line(study: Path, tmp_path: Path, content: str) -> None:
     path = tmp_path / "depth_sweep" / "quick" / "verdict.json"
@@ -170,5 +179,7 @@ def test_a_damaged_verdict_is_one_line(study: Path, tmp_path: Path, content: str
     with pytest.raises(StudyError, match=f"{path}: not a ") as one:
         closing_text(study, path.parent)
     with pytest.raises(StudyError, match=f"{path}: not a ") as other:
-        write_index(tmp_path)
+        write_list(tmp_path)
     assert "\n" not in f"{one.value}{other.value}"
+    index = Page(write_index(tmp_path))  # where one is damaged the others are shown
+    assert f"depth_sweep/quick: {path}: not a " in index.text

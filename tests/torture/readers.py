@@ -47,6 +47,7 @@ from degradation.analysis import (
     report,
     sources,
     tables,
+    verdict_file,
 )
 from degradation.analysis.curves import Study, StudyError
 from degradation.analysis.page import charts, summary
@@ -173,7 +174,9 @@ def csv_file() -> dict[str, bytes]:
 
 
 def read_verdict(folder: Path) -> None:
-    for claim in report._read_verdict(folder).get("claims", ()):
+    verdict = verdict_file.read(folder)
+    verdict_file.lines(verdict)
+    for claim in verdict.get("claims", ()):
         tables.text_table([[claim["id"], claim["paper"], tables.answer_cell(claim)]])
 
 

@@ -9,6 +9,7 @@ also those that cannot be tested, so that no answer depends on which arms are mi
 that the claim as written, with its margin, is false.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -261,9 +262,17 @@ def _exact_outcome(
 
 
 def write_verdict(
-    path: Path, claims: Claims, preset: str, study: Study, verdicts: list[Verdict]
+    path: Path,
+    claims: Claims,
+    preset: str,
+    study: Study,
+    verdicts: list[Verdict],
+    *,
+    found: Sequence[Mapping[str, str]] = (),
 ) -> None:
-    """`verdict.json`: the answers, and what they were made from."""
+    """`verdict.json`: the answers, what they were made from, and `found`, what the study found of
+    depth in the report page's words, so that the index need not read all its records again.
+    """
     content: dict[str, Any] = {
         "schema": SCHEMA,
         "experiment": claims.experiment,
@@ -275,6 +284,7 @@ def write_verdict(
         "confidence": 1 - 2 * claims.level,
         "seeds": {arm: sorted(run.seed for run in study.ended(arm)) for arm in study.arms},
         "unfinished": [run.name for run in study.runs if not run.has_ended],
+        **({"found": list(found)} if found else {}),
         "claims": [asdict(verdict) for verdict in verdicts],
     }
     write_json(path, content)

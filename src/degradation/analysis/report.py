@@ -4,11 +4,11 @@ its records alone.
 
 import re
 from collections.abc import Collection
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from degradation import plain
-from degradation.analysis import captions, figures, tables
+from degradation.analysis import captions, figures, overview, tables, verdict_file
 from degradation.analysis.claims import (
     EXACT,
     NO_EXPERIMENT,
@@ -19,8 +19,9 @@ from degradation.analysis.claims import (
 )
 from degradation.analysis.curves import Study, StudyError
 from degradation.analysis.judge import Verdict, judge, write_verdict
-from degradation.analysis.page.badges import badge
-from degradation.analysis.page.index import INDEX, entry, write_index_page
+from degradation.analysis.overview import REPORT
+from degradation.analysis.page import summary
+from degradation.analysis.page.index import INDEX
 from degradation.analysis.page.study import (
     PAGE,
     Picture,
@@ -29,9 +30,10 @@ from degradation.analysis.page.study import (
     write_study,
 )
 from degradation.analysis.sources import read_records
+from degradation.analysis.verdict_file import VERDICT
 from degradation.records import RecordError, write_atomically
 
-REPORT, VERDICT, TABLE = "REPORT.md", "verdict.json", "table.csv"
+TABLE = "table.csv"
 _LIMITS = {
     "quick": "Preset `quick` is a small net on small images for a few hundred iterations. It can "
     "show that plain nets degrade and that the shortcut removes most of it. That residual nets do "
@@ -59,13 +61,16 @@ def write_report(study_dir: Path, repository: Path = Path()) -> list[Path]:
     RecordError or ClaimsError, one line, where that cannot be done; the page then says so too.
     """
     study, claims, verdicts = _judged(study_dir, repository)
-    write_verdict(study_dir / VERDICT, claims, study.preset or "", study, verdicts)
+    lines = summary.lines(study, claims, verdicts)
+    found = [asdict(line) for line in lines if line.kind]
+    write_verdict(study_dir / VERDICT, claims, study.preset or "", study, verdicts, found=found)
     tables.write_table(study_dir / TABLE, study)
     drawn = figures.draw(study, study_dir)
     stems = {path.stem for path in drawn}
     text = _report_text(study, claims, verdicts, stems)
     write_atomically(study_dir / REPORT, text.encode())
     page = _page(study_dir, (study, claims, verdicts), stems, repository)
+    overview.write_index(overview.root_of(study_dir), repository)
     return [study_dir / REPORT, page, study_dir / VERDICT, study_dir / TABLE, *drawn]
 
 
@@ -86,20 +91,17 @@ def write_pages(results: Path, repository: Path = Path()) -> list[Path]:
             pages.append(write_one(study, repository))
         except (StudyError, ClaimsError, RecordError) as error:
             refused.append(error)
-    write_index(results, repository)
+    overview.write_list(results)
+    index = overview.write_index(results, repository)
     if refused:
         raise refused[0]
-    return [*pages, results / INDEX]
+    return [*pages, index]
 
 
 def write_counted(study_dir: Path, repository: Path = Path()) -> Path:
     """The page of a study that has no runs, from its `verdict.json` and `REPORT.md`."""
-    verdict = _read_verdict(study_dir)
-    try:
-        verdicts = [Verdict(**claim) for claim in verdict["claims"]]
-        assert all(badge(each).sign for each in verdicts)
-    except (AttributeError, KeyError, TypeError, ValueError):
-        raise StudyError(f"{study_dir / VERDICT}: claims that no judge wrote") from None
+    verdict = verdict_file.read(study_dir)
+    verdicts = verdict_file.verdicts(study_dir, verdict)
     sections = re.split("^## ", (study_dir / REPORT).read_text(encoding="utf-8"), flags=re.M)[1:]
     kept = [f"## {text}" for text in sections if not text.startswith("Answers")]
     return write_counts(study_dir, verdict["experiment"], verdicts, "".join(kept), repository)
@@ -141,6 +143,7 @@ def _judged(study_dir: Path, repository: Path) -> tuple[Study, Claims, list[Verd
             write_refusal(study_dir, error)
             for name in (VERDICT, REPORT):
                 (study_dir / name).unlink(missing_ok=True)
+            overview.write_index(overview.root_of(study_dir), repository)
         raise
 
 
@@ -148,8 +151,8 @@ def closing_text(study_dir: Path, committed_dir: Path | None) -> str:
     """What `make reproduce` ends with: paper | committed results | this run, a line a claim, and
     the figures' paths.
     """
-    this = _read_verdict(study_dir)
-    committed = _read_verdict(committed_dir) if committed_dir else {}
+    this = verdict_file.read(study_dir)
+    committed = verdict_file.read(committed_dir) if committed_dir else {}
     before = {claim["id"]: tables.answer_cell(claim) for claim in committed.get("claims", ())}
     rows = [["claim", "paper", "committed", "this run"]]
     rows += [
@@ -163,80 +166,14 @@ def closing_text(study_dir: Path, committed_dir: Path | None) -> str:
     )
     errors = tables.text_table(tables.closing_rows(read_records(study_dir), kept))
     names = [f"{stem}.{form}" for stem in figures.ALL for form in ("png", "svg")]
-    paths = [study_dir / name for name in (PAGE, REPORT, *names)]
+    paths = [study_dir / PAGE, overview.root_of(study_dir) / INDEX]
+    paths += [study_dir / name for name in (REPORT, *names)]
     found = "\n".join(path.as_posix() for path in paths if path.exists())
     note = "training: the paper's is the running error, ours the clean one of the last iterate"
     if this["preset"] == "quick":
         note += "; quick is a small scale, not the paper's"
     answers = f"{tables.text_table(rows)}\n({how})\n\n" if this["claims"] else ""
     return f"{head}\n\n{errors}\n({note})\n\n{answers}{found}"
-
-
-def write_index(results: Path, repository: Path = Path()) -> Path | None:
-    """`REPORT.md` and `index.html` over all reported studies below `results`; None where there are
-    none.
-    """
-    rows = [["study", "data set", "supported", "refuted", "inconclusive"]]
-    entries = []
-    for path in sorted(results.glob(f"*/*/{VERDICT}")):
-        verdict = _read_verdict(path.parent)
-        answers = [claim["answer"] for claim in verdict["claims"]]
-        name = path.parent.relative_to(results).as_posix()
-        counts = [str(answers.count(a)) for a in ("SUPPORTED", "REFUTED", "INCONCLUSIVE")]
-        rows.append([f"[{name}]({name}/{REPORT})", verdict["data"], *counts])
-        entries.append(entry(path.parent, results, verdict, repository))
-    if len(rows) == 1:
-        return None
-    head = "# Committed results\n\nOne line a study; `make report` rewrites it."
-    write_atomically(results / REPORT, f"{head}\n\n{tables.markdown(rows)}\n".encode())
-    write_index_page(results, entries, _unreported(results))
-    return results / REPORT
-
-
-def _unreported(results: Path) -> list[str]:
-    studies = {path.parent for path in results.glob("*/*/runs")}
-    return sorted(
-        study.relative_to(results).as_posix() for study in studies if not (study / VERDICT).exists()
-    )
-
-
-def _read_verdict(study_dir: Path) -> dict[str, Any]:
-    path = study_dir / VERDICT
-    try:
-        content: Any = plain.json_of(path.read_bytes())
-    except FileNotFoundError:
-        return {}
-    except plain.PlainError as error:
-        raise StudyError(f"{path}: not a JSON object of plain values: {error}") from None
-    if not _is_verdict(content):
-        raise StudyError(f"{path}: not a verdict; `make report` writes it anew")
-    verdict: dict[str, Any] = content
-    return verdict
-
-
-def _is_verdict(content: Any) -> bool:
-    """Whether it has what the closing text and the index show of it."""
-    if not isinstance(content, dict) or not isinstance(content.get("claims"), list):
-        return False
-    texts = [content.get(key) for key in ("experiment", "preset", "data")]
-    is_headed = all(isinstance(text, str) for text in texts)
-    is_headed &= plain.is_number(content.get("confidence"))
-    return is_headed and all(map(_is_claim, content["claims"]))
-
-
-def _is_claim(claim: Any) -> bool:
-    needed = {"id", "paper", "answer", "estimate", "interval", "n", "diverged"}
-    if not isinstance(claim, dict) or not needed <= claim.keys():
-        return False
-    interval, counts = claim["interval"], [claim["n"], claim["diverged"]]
-    return (
-        all(isinstance(claim[key], str) for key in ("id", "paper", "answer"))
-        and (claim["estimate"] is None or plain.is_number(claim["estimate"]))
-        and (interval is None or (isinstance(interval, list) and len(interval) == 2))
-        and all(map(plain.is_number, interval or ()))
-        and all(isinstance(count, dict) for count in counts)
-        and all(plain.is_number(n) for count in counts for n in count.values())
-    )
 
 
 def _report_text(

@@ -1,14 +1,18 @@
-"""The index over all studies, `index.html`: one line each, never without data set and preset."""
+"""The index over all studies, `index.html`: a card each, never without data set and preset."""
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from degradation.analysis.estimands import KINDS
+from degradation.analysis.judge import Verdict
 from degradation.analysis.page import render
-from degradation.analysis.page.badges import SIGNS
-from degradation.analysis.page.study import PAGE, question_of, read_readme, title_of
-from degradation.analysis.page.summary import ANSWERS
+from degradation.analysis.page.badges import SIGNS, Badge, badge
+from degradation.analysis.page.charts import kind_colours
+from degradation.analysis.page.study import question_of, read_readme, title_of
+from degradation.analysis.page.summary import ANSWERS, SCALE, Line
 
 INDEX = "index.html"
 FIRST = "depth_sweep"
@@ -17,7 +21,7 @@ FIRST = "depth_sweep"
 
 @dataclass(frozen=True)
 class Entry:
-    """A study's line."""
+    """A study's card."""
 
     title: str
     experiment: str
@@ -25,42 +29,74 @@ class Entry:
     data: str
     seeds: str
     question: str
-    counts: dict[str, int]
+    found: list[Line]
+    """Of depth, as its page says it; none where its claims are about something else."""
+    badges: list[Badge]
+    confidence: float
     link: str
     """To its page, or to its REPORT.md where that has not been written."""
 
+    @property
+    def counts(self) -> dict[str, int]:
+        counts = Counter(badge.answer for badge in self.badges)
+        return {answer: counts[answer] for answer in ANSWERS if counts[answer]}
 
-def entry(folder: Path, results: Path, verdict: dict[str, Any], repository: Path) -> Entry:
+    @property
+    def is_first(self) -> bool:
+        return self.experiment == FIRST
+
+
+@dataclass(frozen=True)
+class Unreported:
+    """A folder with runs, but without answers."""
+
+    name: str
+    link: str
+    """To the page that says why, if there is one."""
+    reason: str
+    """What is wrong with its answers; empty where it has none."""
+
+
+def entry(
+    folder: Path,
+    verdict: Mapping[str, Any],
+    verdicts: Sequence[Verdict],
+    found: list[Line],
+    *,
+    link: str,
+    repository: Path,
+) -> Entry:
     """`verdict`: what its `verdict.json` holds."""
-    name = folder.relative_to(results).as_posix()
-    counts = Counter(claim["answer"] for claim in verdict["claims"])
-    by_arm = verdict.get("seeds")
-    found = by_arm.values() if isinstance(by_arm, dict) else ()
-    seeds = sorted({len(of_arm) for of_arm in found if isinstance(of_arm, list)})
+    experiment, by_arm = verdict["experiment"], verdict.get("seeds")
+    arms = by_arm.values() if isinstance(by_arm, dict) else ()
+    seeds = sorted({len(of_arm) for of_arm in arms if isinstance(of_arm, list)})
     return Entry(
-        title_of(verdict["experiment"]),
-        verdict["experiment"],
+        title_of(experiment),
+        experiment,
         verdict["preset"],
         verdict["data"],
         " to ".join(map(str, (seeds[0], seeds[-1]) if len(seeds) > 1 else seeds)),
         question_of(read_readme(folder.parent.name, repository)),
-        {answer: counts[answer] for answer in ANSWERS if counts[answer]},
-        f"{name}/{PAGE if (folder / PAGE).exists() else 'REPORT.md'}",
+        found,
+        list(map(badge, verdicts)),
+        verdict["confidence"],
+        link,
     )
 
 
-def write_index_page(results: Path, entries: list[Entry], unreported: list[str]) -> Path:
-    """`unreported`: folders with runs but without a verdict."""
+def write_index_page(root: Path, entries: list[Entry], unreported: list[Unreported]) -> Path:
     total = Counter[str]()
     for each in entries:
         total.update(each.counts)
     return render.write(
-        results / INDEX,
+        root / INDEX,
         "index.html",
         title="Results",
-        entries=sorted(entries, key=lambda each: each.experiment != FIRST),
+        entries=sorted(entries, key=lambda each: not each.is_first),
         total=total,
         answers=ANSWERS,
         signs=SIGNS,
+        kind_colours={kind: kind_colours(kind) for kind in KINDS},
+        scale=SCALE if any(each.preset == "quick" for each in entries) else "",
         unreported=unreported,
     )

@@ -9,11 +9,11 @@ from degradation.analysis.curves import Study
 from degradation.analysis.estimands import ERRORS, KINDS
 from degradation.analysis.judge import INCONCLUSIVE, NOT_JUDGED, REFUTED, SUPPORTED, Verdict
 from degradation.analysis.series import FINAL, values_of
-from degradation.analysis.statistics import CONFIDENCE, Welch, welch
+from degradation.analysis.statistics import CONFIDENCE, Welch, mean_interval, welch
 from degradation.records import DIVERGED
 
 ANSWERS = (SUPPORTED, REFUTED, INCONCLUSIVE, NOT_JUDGED)
-_SCALE = (
+SCALE = (
     "Preset quick is a laptop's scale: small nets, small images, few steps, nothing converged. "
     "Only preset paper stands beside the paper's numbers."
 )
@@ -111,7 +111,7 @@ def remarks(study: Study, found: Sequence[Line]) -> list[str]:
             "Where an arm has fewer than two runs there is no spread, and no answer rests on it."
         )
     if study.preset == "quick" and study.is_of_the_papers_nets:
-        kept.append(_SCALE)
+        kept.append(SCALE)
     return kept
 
 
@@ -145,9 +145,13 @@ def _rise(study: Study, kind: str) -> _Rise | None:
 
 
 def _one_depth(study: Study, kind: str, depth: int) -> Line:
-    error = fmean(_values(study, f"{kind}-{depth}"))
-    text = f"Training error of the last iterate.{_diverged(study, kind, [depth])}"
-    return Line(f"{kind.capitalize()} nets of {depth} layers", f"{error:.1f} %", text, kind)
+    errors = _values(study, f"{kind}-{depth}")
+    text = "Training error of the last iterate"
+    if (span := mean_interval(errors, CONFIDENCE)) and span[0] < span[1]:
+        text += f"; 95 % interval {span[0]:.1f} to {span[1]:.1f}"
+    text += f".{_diverged(study, kind, [depth])}"
+    head = f"{kind.capitalize()} nets of {depth:,} layers"
+    return Line(head, f"{fmean(errors):.1f} %", text, kind)
 
 
 def _diverged(study: Study, kind: str, depths: Sequence[int]) -> str:

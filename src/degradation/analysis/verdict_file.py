@@ -1,0 +1,81 @@
+"""A study's `verdict.json` read back: it may be of an older version, or damaged."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from degradation import plain
+from degradation.analysis.curves import StudyError
+from degradation.analysis.estimands import KINDS
+from degradation.analysis.judge import Verdict
+from degradation.analysis.page.badges import badge
+from degradation.analysis.page.summary import Line
+
+VERDICT = "verdict.json"
+
+
+def read(study_dir: Path) -> dict[str, Any]:
+    """Empty where there is none. Raises StudyError, one line, for what no judge wrote."""
+    path = study_dir / VERDICT
+    try:
+        content: Any = plain.json_of(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except plain.PlainError as error:
+        raise StudyError(f"{path}: not a JSON object of plain values: {error}") from None
+    if not _is_verdict(content):
+        raise StudyError(f"{path}: not a verdict; `make report` writes it anew")
+    verdict: dict[str, Any] = content
+    return verdict
+
+
+def verdicts(study_dir: Path, content: Mapping[str, Any]) -> list[Verdict]:
+    """The claims of a file that was read. Raises StudyError where a key is missing or unknown."""
+    try:
+        found = [Verdict(**claim) for claim in content["claims"]]
+        assert all(badge(each).sign for each in found)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise StudyError(f"{study_dir / VERDICT}: claims that no judge wrote") from None
+    return found
+
+
+def lines(content: Mapping[str, Any]) -> list[Line]:
+    """What the study found of depth; none in a file of before these were kept."""
+    return [Line(**line) for line in content.get("found", ())]
+
+
+def _is_verdict(content: Any) -> bool:
+    """Whether it has what the closing text and the index show of it."""
+    if not isinstance(content, dict) or not isinstance(content.get("claims"), list):
+        return False
+    texts = [content.get(key) for key in ("experiment", "preset", "data")]
+    is_headed = all(isinstance(text, str) for text in texts)
+    is_headed &= plain.is_number(content.get("confidence"))
+    found = content.get("found", [])
+    is_headed &= isinstance(found, list) and all(map(_is_line, found))
+    return is_headed and all(map(_is_claim, content["claims"]))
+
+
+def _is_line(line: Any) -> bool:
+    names = Line.__dataclass_fields__.keys()
+    return (
+        isinstance(line, dict)
+        and line.keys() == names
+        and all(isinstance(text, str) for text in line.values())
+        and line["kind"] in KINDS
+    )
+
+
+def _is_claim(claim: Any) -> bool:
+    needed = {"id", "paper", "answer", "estimate", "interval", "n", "diverged"}
+    if not isinstance(claim, dict) or not needed <= claim.keys():
+        return False
+    interval, counts = claim["interval"], [claim["n"], claim["diverged"]]
+    return (
+        all(isinstance(claim[key], str) for key in ("id", "paper", "answer"))
+        and (claim["estimate"] is None or plain.is_number(claim["estimate"]))
+        and (interval is None or (isinstance(interval, list) and len(interval) == 2))
+        and all(map(plain.is_number, interval or ()))
+        and all(isinstance(count, dict) for count in counts)
+        and all(plain.is_number(n) for count in counts for n in count.values())
+    )
