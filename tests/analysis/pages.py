@@ -58,6 +58,24 @@ class Page(HTMLParser):
         ]
 
     @property
+    def tables(self) -> dict[str, list[list[str]]]:
+        """Those with a caption, by it: their rows, the heading first."""
+        found: dict[str, list[list[str]]] = {}
+        rows: list[list[str]] = []
+        for element in self.elements:
+            text = " ".join(element.text.split())
+            if element.name == "table":
+                rows = []
+            elif element.name == "caption":
+                assert text not in found
+                found[text] = rows
+            elif element.name == "tr":
+                rows.append([])
+            elif element.name in ("th", "td"):
+                rows[-1].append(text)
+        return found
+
+    @property
     def text(self) -> str:
         """What a reader sees, in one line."""
         (main,) = self.all("main")

@@ -111,6 +111,63 @@ def test_final_errors_are_the_summaries(study: Path, page: Page) -> None:
     assert sorted(dots["y"]) == pytest.approx(sorted(values[0] + values[1]))
 
 
+@pytest.mark.parametrize(
+    ("split", "key"),
+    [("training", "eval/train_subset_error_pct"), ("test", "test/subset_error_pct")],
+)
+def test_the_values_below_a_chart_are_the_means_of_the_records(
+    study: Path, page: Page, split: str, key: str
+) -> None:
+    for kind, heads in (
+        ("plain", ["18 layers, n = 3", "110 layers, 1 of 4 diverged"]),
+        ("residual", ["18 layers, n = 3", "110 layers, n = 3"]),
+    ):
+        head, *rows = page.tables[f"{kind.capitalize()} nets, {split} error in %, mean over seeds"]
+        assert head == ["iteration", *heads]
+        assert [row[0] for row in rows] == ["100", "200", "300", "400", "500", "600"]
+        for iteration, *cells in rows:
+            for depth, cell in zip((18, 110), cells, strict=True):
+                seeds = errors(study, f"{kind}-{depth}", key, int(iteration))
+                if (kind, depth) == ("plain", 110) and int(iteration) > 300:
+                    seeds.append(90.0)
+                assert cell == f"{fmean(seeds):.2f}"
+
+
+def test_the_final_values_are_the_summaries_with_students_interval(study: Path, page: Page) -> None:
+    head, *rows = page.tables["Error of the last iterate"]
+    assert head == ["depth", "nets", "error on", "mean in %", "95 % interval", "n"]
+    assert [row[:3] for row in rows[:4]] == [
+        [depth, kind, "training"] for kind in ("plain", "residual") for depth in ("18", "110")
+    ]
+    assert len(rows) == 8
+    for depth, kind, split, mean, interval, n in rows:
+        if split == "training":
+            values = final(study, f"{kind}-{depth}")
+            low, high = stats.t.interval(0.95, len(values) - 1, fmean(values), stats.sem(values))
+            assert mean == f"{fmean(values):.2f}"
+            assert interval == f"{low:.2f} to {high:.2f}"
+            assert n == str(len(values))
+
+
+def test_of_a_long_curve_twelve_values_are_tabled_the_last_among_them(tmp_path: Path) -> None:
+    study = tmp_path / "depth_sweep" / "quick"
+    for run in write_study(study, 1, {("plain", 18): 50.0}).glob("runs/*"):
+        lines = [
+            json.dumps({"iteration": at, "wall_s": 1.0, "test/error_pct": 90 - at / 100})
+            for at in range(10, 1010, 10)
+        ]
+        (run / "metrics.jsonl").write_text("\n".join([*lines, ""]))
+    write_page(study, ROOT)
+    page = Page(study / "report.html")
+    head, *rows = page.tables["Plain nets, test error in %, mean over seeds"]
+    assert head == ["iteration", "18 layers, one run"]
+    assert len(rows) == 12
+    assert (rows[0], rows[-1]) == (["10", "89.90"], ["1,000", "80.00"])
+    for at, error in rows:
+        assert float(error) == pytest.approx(90 - int(at.replace(",", "")) / 100, abs=0.005)
+    assert page.tables["Error of the last iterate"][1][4:] == ["", "1"]  # one run has no interval
+
+
 def test_the_summary_is_welchs_interval_of_the_records(study: Path, page: Page) -> None:
     for kind in ("plain", "residual"):
         shallow, deep = final(study, f"{kind}-18"), final(study, f"{kind}-110")

@@ -171,6 +171,36 @@ def test_what_a_point_says_on_hover_is_the_record(
     expect(label).to_contain_text(f"{found} ({min(errors):.2f} to {max(errors):.2f})")
 
 
+def test_the_keyboard_opens_the_values_which_scroll_by_themselves(page: Page) -> None:
+    page.set_viewport_size({"width": 170, "height": 780})
+    wait_for(lambda: width(page) < 170)
+    before = page.evaluate("document.documentElement.scrollWidth")
+    values = page.locator("details.values").first
+    table = values.locator(".scroll").first
+    expect(table).to_be_hidden()
+    values.locator("summary").focus()
+    page.keyboard.press("Enter")
+    expect(table).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(table).to_be_focused()
+    assert table.evaluate("div => div.scrollWidth > div.clientWidth")
+    assert page.evaluate("document.documentElement.scrollWidth") == before
+    page.keyboard.press("ArrowRight")
+    wait_for(lambda: table.evaluate("div => div.scrollLeft") > 0)
+    values.locator("summary").click()
+    expect(table).to_be_hidden()
+
+
+def test_the_values_need_no_script(study: Path, opened: Page) -> None:
+    assert opened.context.browser
+    context = opened.context.browser.new_context(offline=True, java_script_enabled=False)
+    page = context.new_page()
+    page.goto((study / "report.html").as_uri())
+    page.locator("details.values summary").first.click()
+    expect(page.get_by_text("18 layers, n = 2").first).to_be_visible()
+    context.close()
+
+
 def test_training_and_test_are_switched(page: Page) -> None:
     title = chart(page, "plain").locator(".ytitle")
     expect(title).to_have_text("training error in %")

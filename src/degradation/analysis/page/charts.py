@@ -31,6 +31,7 @@ from degradation.analysis.series import (
 from degradation.analysis.statistics import CONFIDENCE, mean_interval
 from degradation.records import DIVERGED
 
+SPLITS = ("training", "test")
 DASHES = {"training": "6px,3px", "test": "solid"}
 SYMBOLS = {
     "o": "circle", "s": "square", "^": "triangle-up", "v": "triangle-down", "D": "diamond",
@@ -68,8 +69,8 @@ class Charts:
     """The arms' overrides and what they are called, the ones shown first before the others."""
     layout: dict[str, Any]
     """What all charts share: ranges, milestones, depths."""
-    training_is: str
-    """`clean`, or what else the training curve is."""
+    error_names: dict[str, str]
+    """Of the curves, by split: `training` is the clean error, else it says what it is."""
 
     def drawn(self) -> dict[str, Any]:
         """For the script."""
@@ -111,7 +112,10 @@ def charts(study: Study) -> Charts | None:
         legend,
         {name: " ".join(style.VARIANTS.get(name, name).split()) for name in variants},
         _layout(study, list(ended.values())),
-        "running" if keys["training"] == RUNNING else "clean",
+        {
+            "training": "running training" if keys["training"] == RUNNING else "training",
+            "test": "held-out" if study.holds_out else "test",
+        },
     )
 
 
@@ -130,7 +134,7 @@ def _curve(arm: str, runs: list[RunCurves], split: str, key: str, name: str) -> 
     grid = longest_grid(measured, key)
     errors = np.array([on_grid(run, key, grid) for run in measured])  # (seeds, points)
     low, high, mean = errors.min(axis=0), errors.max(axis=0), errors.mean(axis=0)
-    meta = _meta(runs[0], arm, split)
+    meta = {**_meta(runs[0], arm, split), "n": len(measured)}
     is_alone = len(measured) == 1
     span = "" if is_alone else " (%{customdata[1]:.2f} to %{customdata[2]:.2f})"
     line: Trace = {
@@ -189,6 +193,7 @@ def _final_line(arms: list[list[RunCurves]], kind: str, split: str, name: str) -
     line: Trace = {
         "type": "scatter", "mode": "lines+markers", "name": name, "meta": meta,
         "x": list(dodged.values()), "y": [float(np.mean(values)) for values in errors.values()],
+        "customdata": [[depth, len(values)] for depth, values in errors.items()],
         "text": [_final_text(name, depth, values) for depth, values in errors.items()],
         "hovertemplate": "%{text}<extra></extra>",
         "error_y": {

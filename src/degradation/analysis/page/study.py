@@ -13,6 +13,7 @@ from degradation.analysis.judge import Verdict
 from degradation.analysis.page import render, summary
 from degradation.analysis.page.badges import badge
 from degradation.analysis.page.charts import charts, kind_colours
+from degradation.analysis.page.values import curve_tables, final_tables
 
 PAGE = "report.html"
 _WORDS = {
@@ -52,7 +53,7 @@ def write_study(
     """`account`: tables, runs, how to do it again and limits, in Markdown."""
     assert study.experiment is not None
     assert study.preset is not None
-    lines = summary.lines(study, claims, verdicts)
+    lines, drawn = summary.lines(study, claims, verdicts), charts(study)
     return _write(
         folder,
         study.experiment,
@@ -63,11 +64,12 @@ def write_study(
         lines=lines,
         remarks=summary.remarks(study, lines),
         confidence=1 - 2 * claims.level,
-        charts=charts(study),
+        charts=drawn,
+        values={kind: curve_tables(drawn, kind) for kind in KINDS} if drawn else {},
+        final_values=final_tables(drawn) if drawn else [],
         curve_images=captions.curve_images(study),
         is_about_errors=summary.judges_errors(claims, study.preset),
         pictures=pictures,
-        held_out=study.holds_out,
         has_spread=any(len(study.ended(arm)) > 1 for arm in study.arms),
     )
 
@@ -82,7 +84,8 @@ def write_counts(
     return _write(
         folder, experiment, verdicts, account, repository,
         facts=["counts, no runs"], lines=[line], remarks=[], confidence=None, charts=None,
-        curve_images="", is_about_errors=False, pictures=[], held_out=False, has_spread=False,
+        values={}, final_values=[], curve_images="", is_about_errors=False, pictures=[],
+        has_spread=False,
     )  # fmt: skip
 
 

@@ -79,7 +79,7 @@
 
   function draw() {
     const wanted = wish();
-    for (const key of form.querySelectorAll(".key[data-variant]")) key.hidden = key.dataset.variant !== wanted.variant;
+    for (const each of form.querySelectorAll("[data-variant]")) each.hidden = each.dataset.variant !== wanted.variant;
     for (const place of form.querySelectorAll("[data-chart]")) {
       const name = place.dataset.chart;
       const traces = name === "final" ? data.final : data.panels[name];
