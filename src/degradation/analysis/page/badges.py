@@ -5,11 +5,14 @@ from dataclasses import dataclass
 
 from degradation.analysis import tables
 from degradation.analysis.claims import EQUIVALENCE, EXACT, NON_INFERIORITY, SUPERIORITY
-from degradation.analysis.estimands import ERRORS
+from degradation.analysis.estimands import parse
 from degradation.analysis.judge import INCONCLUSIVE, NOT_JUDGED, REFUTED, SUPPORTED, Verdict
 
 SIGNS = {SUPPORTED: "\u2713", REFUTED: "\u2717", INCONCLUSIVE: "?", NOT_JUDGED: "\u2013"}
 """So that nothing rests on colour alone."""
+_LOGARITHMS = ("probe/responses/log10_", "probe/gradients/first_to_last_")
+_LESION = "probe/lesion/"
+"""Whose entries are errors in percent, and their rise."""
 _THRESHOLDS = {SUPERIORITY: "above", NON_INFERIORITY: "below", EQUIVALENCE: "within \u00b1"}
 
 
@@ -37,7 +40,6 @@ class Badge:
 
 
 def badge(verdict: Verdict) -> Badge:
-    unit = _unit(verdict)
     interval = ""
     if verdict.interval:
         low, high = map(tables.number, verdict.interval)
@@ -47,9 +49,9 @@ def badge(verdict: Verdict) -> Badge:
         verdict.id,
         verdict.answer,
         verdict.sentence,
-        f"{tables.number(verdict.estimate)}{unit}" if verdict.estimate is not None else "",
+        _estimate(verdict),
         interval,
-        f"{_THRESHOLDS.get(verdict.type, 'exactly')} {tables.number(verdict.margin)}",
+        _threshold(verdict),
         _counts(verdict.n),
         tuple(tables.notes(verdict)),
         verdict.estimand,
@@ -60,12 +62,35 @@ def badge(verdict: Verdict) -> Badge:
 
 
 def _unit(verdict: Verdict) -> str:
-    """Of estimands in errors or iterations; other measurements have each their own."""
+    """Of errors, iterations and logarithms; other measurements have none, or each its own."""
     if verdict.type == EXACT:
         return ""
-    if "iterations_to" in verdict.estimand:
+    terms = [term for weights in parse(verdict.estimand).arms.values() for term in weights.items()]
+    names = [metric.name for metric, _ in terms]
+    if any(metric.reaches_pct is not None for metric, _ in terms):
         return " iterations"
-    return " points" if any(name in verdict.estimand for name in ERRORS) else ""
+    if all(name.startswith(_LOGARITHMS) for name in names):
+        return " powers of ten"
+    if not all(name.endswith("error_pct") or name.startswith(_LESION) for name in names):
+        return ""
+    is_difference = abs(sum(weight for _, weight in terms)) < 1e-9
+    return " points" if is_difference or any("_rise_" in name for name in names) else " %"
+
+
+def _threshold(verdict: Verdict) -> str:
+    """`threshold above 5.00`; of counts what is expected, where a reason may say how nearly."""
+    if verdict.type == EXACT:
+        margin = verdict.margin
+        return f"expected {margin:,.0f}" if margin % 1 == 0 else f"expected {tables.number(margin)}"
+    return f"threshold {_THRESHOLDS[verdict.type]} {tables.number(verdict.margin)}"
+
+
+def _estimate(verdict: Verdict) -> str:
+    if verdict.estimate is None:
+        return ""
+    if verdict.type == EXACT and verdict.estimate % 1 == 0:
+        return f"{verdict.estimate:,.0f}"
+    return f"{tables.number(verdict.estimate)}{_unit(verdict)}"
 
 
 def _counts(n: Mapping[str, int]) -> str:
