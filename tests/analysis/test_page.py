@@ -14,13 +14,16 @@ from tests.analysis.pages import Page
 from tests.analysis.synthetic import write_run, write_study
 from tests.helpers import read_json, read_lines
 
+from degradation.analysis import verdict_file
 from degradation.analysis.claims import ClaimsError, claims_path, load
 from degradation.analysis.curves import StudyError
 from degradation.analysis.judge import judge, write_verdict
 from degradation.analysis.overview import write_index
 from degradation.analysis.page import index
+from degradation.analysis.page.badges import badge
 from degradation.analysis.report import write_counted, write_page, write_pages, write_report
 from degradation.analysis.sources import read_records
+from degradation.records import RecordError
 
 ROOT = Path(__file__).parents[2]
 ARMS = {("plain", 18): 56.0, ("plain", 110): 89.0, ("residual", 18): 47.0, ("residual", 110): 55.0}
@@ -373,8 +376,11 @@ def test_a_report_lists_the_studies_beside_it_with_what_they_found(tmp_path: Pat
     first = read_json(lesion / "verdict.json")["claims"][0]
     said = f"{first['answer']} {first['sentence']} found {first['estimate']:.2f}"
     low, high = first["interval"]
-    assert f"{said}, 95 % interval {low:.2f} to {high:.2f}, " in found["Lesion"]
-    assert "Runs without a report very_deep/quick" in Page(tmp_path / "index.html").text
+    assert f"{said} points, 95 % interval {low:.2f} to {high:.2f}, " in found["Lesion"]
+    assert (
+        "Runs without a report very_deep/quick: not reported yet"
+        in Page(tmp_path / "index.html").text
+    )
 
 
 def test_an_index_that_another_sweep_overtakes_is_written_again(
@@ -406,6 +412,44 @@ def test_a_report_that_is_refused_leaves_the_index_without_its_answers(tmp_path:
     assert cards(tmp_path / "index.html") == {}
 
 
+@pytest.mark.parametrize("content", ["", "null", "- 1", "model: {"])
+def test_an_empty_or_damaged_config_is_one_line_and_the_other_studies_have_their_pages(
+    study: Path, tmp_path: Path, content: str
+) -> None:
+    for experiment in ("blocks", "depth_sweep"):
+        shutil.copytree(study, tmp_path / experiment / "quick")
+    config = tmp_path / "blocks" / "quick" / "runs" / "plain-18-s0" / "config.yaml"
+    config.write_text(content)
+    with pytest.raises(RecordError, match=f"{config}: not a YAML mapping") as error:
+        write_pages(tmp_path, ROOT)
+    assert "\n" not in str(error.value)
+    assert f"{config}: not a YAML mapping" in Page(tmp_path / "blocks/quick/report.html").text
+    assert Page(tmp_path / "depth_sweep" / "quick" / "report.html").data["panels"]
+    assert list(cards(tmp_path / "index.html")) == ["Depth sweep"]
+
+
+@pytest.mark.parametrize(
+    ("study", "claim", "found", "threshold"),
+    [
+        ("depth_sweep", 0, "18.59 points", "threshold above 5.00"),
+        ("depth_sweep", 7, "0", "expected 0"),
+        ("blocks", 12, "88.06 %", "threshold below 85.00"),
+        ("lesion", 0, "7.22 points", "threshold below 5.00"),
+        ("lesion", 3, "87.29 %", "threshold above 85.00"),
+        ("lesion", 9, "0.30", "threshold below 0.20"),
+        ("gradient_flow", 2, "3.35 powers of ten", "threshold within \u00b1 1.00"),
+        ("identity_mapping", 1, "864.00 iterations", "threshold below 1,500"),
+        ("imagenet_family", 7, "18.56", "expected 18"),
+    ],
+)
+def test_numbers_have_the_unit_of_what_was_measured(
+    study: str, claim: int, found: str, threshold: str
+) -> None:
+    folder = ROOT / "results" / study / "quick"
+    verdict = verdict_file.verdicts(folder, verdict_file.read(folder))[claim]
+    assert (badge(verdict).estimate, badge(verdict).threshold) == (found, threshold)
+
+
 def test_a_study_that_is_refused_keeps_no_answers_and_the_others_their_pages(
     study: Path, tmp_path: Path
 ) -> None:
@@ -422,7 +466,7 @@ def test_a_study_that_is_refused_keeps_no_answers_and_the_others_their_pages(
     overall = Page(tmp_path / "index.html")
     links = [each.attributes["href"] for each in overall.all("a")[1:]]
     assert links == ["depth_sweep/quick/report.html", "depth_sweep/a/report.html"]
-    assert "Runs without a report depth_sweep/a" in overall.text
+    assert "depth_sweep/a: could not be reported, the page says why" in overall.text
 
 
 def test_a_study_of_counts_has_a_page_without_charts(tmp_path: Path) -> None:

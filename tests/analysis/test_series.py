@@ -38,6 +38,19 @@ def test_a_run_that_was_never_evaluated_counts_as_chance_from_the_start(study: P
     assert final["y"] == pytest.approx(line["y"][-1:])
 
 
+def test_where_all_runs_diverged_the_curve_goes_on_at_chance_to_the_end(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        write_run(tmp_path, "plain", 110, seed, None)  # breaks off at 300 of 600 iterations
+    found = charts(read(tmp_path))
+    assert found
+    (line,) = [
+        trace for trace in found.panels["plain"]
+        if trace["meta"]["split"] == "training" and "band" not in trace["meta"]
+    ]  # fmt: skip
+    assert line["x"] == [100, 200, 300, 600]
+    assert line["y"][-1] == 90
+
+
 def test_where_no_run_was_evaluated_there_is_no_curve(study: Path) -> None:
     runs = read(study).runs
     assert len(with_curve(runs, CLEAN)) == 3

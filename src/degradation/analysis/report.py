@@ -52,6 +52,10 @@ _LIMIT_SEEDS = (
     "code and the kind of machine are not. All ended runs of the study are judged; who adds seeds "
     "until an answer pleases gives up the error rates stated."
 )
+_LIMIT_UNJUDGED = (
+    "The intervals are Student's over seeds (Welch), one at a time, and no threshold was set "
+    "beforehand. Seeds are the only thing varied: the data, the code and the machine are not."
+)
 
 
 def write_report(study_dir: Path, repository: Path = Path()) -> list[Path]:
@@ -325,6 +329,8 @@ def _limits(study: Study) -> str:
     is_a_sweep = study.is_of_the_papers_nets or study.data == "shapes"
     limits += [_LIMITS[study.preset]] if study.preset in _LIMITS and is_a_sweep else []
     fewest = min(len(study.ended(arm)) for arm in study.arms)
+    if study.experiment == NO_EXPERIMENT:
+        return "\n".join(f"- {limit}" for limit in (*limits, _LIMIT_UNJUDGED))
     if fewest < 5:
         limits.append(
             f"The smallest arm has {fewest} seed{'' if fewest == 1 else 's'}: the power beside "

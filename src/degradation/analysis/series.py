@@ -62,8 +62,11 @@ def with_curve(runs: Sequence[RunCurves], key: str) -> list[RunCurves]:
 
 
 def longest_grid(runs: Sequence[RunCurves], key: str) -> list[int]:
-    """The iterations of the run with the most points."""
-    return max((run.curves[key].iterations for run in runs if key in run.curves), key=len)
+    """The iterations of the run with the most points, to the end also where all diverged."""
+    grid = max((run.curves[key].iterations for run in runs if key in run.curves), key=len)
+    end = max(run.iterations for run in runs)
+    has_ended_early = grid[-1] < end and all(run.status == DIVERGED for run in runs)
+    return [*grid, end] if has_ended_early else grid
 
 
 def on_grid(run: RunCurves, key: str, grid: list[int]) -> NDArray[np.float64]:

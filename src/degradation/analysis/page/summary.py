@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from degradation.analysis.claims import Claims
+from degradation.analysis.claims import NO_EXPERIMENT, Claims
 from degradation.analysis.curves import Study
 from degradation.analysis.estimands import ERRORS, KINDS
 from degradation.analysis.judge import INCONCLUSIVE, NOT_JUDGED, REFUTED, SUPPORTED, Verdict
@@ -94,9 +94,10 @@ def remarks(study: Study, found: Sequence[Line]) -> list[str]:
     """What to keep in mind about the lines."""
     kept = []
     if any("% interval" in line.text for line in found):
+        judged = "; whatever was claimed beforehand is judged below"
+        is_judged = study.experiment != NO_EXPERIMENT
         kept.append(
-            "The intervals of the rises are one at a time and without a threshold; whatever was "
-            "claimed beforehand is judged below."
+            "The intervals are one at a time and without a threshold" + judged * is_judged + "."
         )
     is_of_depth = any(line.kind for line in found)
     if is_of_depth and (others := [run for run in study.runs if run.overrides and run.has_ended]):
@@ -149,6 +150,8 @@ def _one_depth(study: Study, kind: str, depth: int) -> Line:
     text = "Training error of the last iterate"
     if (span := mean_interval(errors, CONFIDENCE)) and span[0] < span[1]:
         text += f"; 95 % interval {span[0]:.1f} to {span[1]:.1f}"
+    elif len(errors) == 1:
+        text += "; one run, so no interval"
     text += f".{_diverged(study, kind, [depth])}"
     head = f"{kind.capitalize()} nets of {depth:,} layers"
     return Line(head, f"{fmean(errors):.1f} %", text, kind)
