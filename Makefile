@@ -51,7 +51,7 @@ test-slow: setup ## the slow tests too
 lint: setup ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-report: setup ## redraw tables, figures, verdict and page (report.html) from the records
+report: setup ## redraw tables, figures, verdict and page (report.html) from the records, and the index (index.html)
 	@$(BIN)/python scripts/report.py --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)"
 
 pages: setup ## the page of every study in results/, and results/index.html

@@ -37,6 +37,8 @@ pytestmark = pytest.mark.skipif(
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_study(tmp_path_factory.mktemp("outputs") / "depth_sweep" / "quick", 2, ARMS)
     write_run(folder, "plain", 110, 2, None)
+    for name in ("forming.png", "forming.dark.png"):
+        shutil.copy(ROOT / "results" / "depth_sweep" / "quick" / name, folder)
     write_page(folder, ROOT)
     return folder
 
@@ -239,6 +241,33 @@ def test_a_dark_page_has_dark_charts(page: Page) -> None:
     page.emulate_media(color_scheme="dark")
     wait_for(lambda: colour(page) != light)
     assert page.evaluate(ground) != light_ground
+
+
+def test_a_figure_is_of_the_theme_and_light_on_paper(page: Page) -> None:
+    def shown() -> list[bool]:
+        return [page.locator(f".picture img.{name}").is_visible() for name in ("light", "dark")]
+
+    assert shown() == [True, False]
+    page.emulate_media(color_scheme="dark")
+    assert shown() == [False, True]
+    page.emulate_media(color_scheme="dark", media="print")
+    assert shown() == [True, False]
+
+
+def test_the_values_are_those_of_the_arms_shown(page: Page) -> None:
+    def hidden(variant: str) -> list[bool]:
+        page.evaluate("""variant => {
+          const form = document.getElementById("charts");
+          form.elements.variant.value = variant;
+          form.dispatchEvent(new Event("change"));
+        }""", variant)  # fmt: skip
+        found: list[bool] = page.locator(".values .scroll").evaluate_all(
+            "tables => tables.map(table => table.hidden)"
+        )
+        return found
+
+    assert hidden("lr0.01") == [True] * 5  # a split of each kind, and the final errors
+    assert hidden("") == [False] * 5
 
 
 def test_a_phone_does_not_scroll_sideways(page: Page) -> None:

@@ -10,6 +10,10 @@ from degradation.analysis.judge import INCONCLUSIVE, NOT_JUDGED, REFUTED, SUPPOR
 
 SIGNS = {SUPPORTED: "\u2713", REFUTED: "\u2717", INCONCLUSIVE: "?", NOT_JUDGED: "\u2013"}
 """So that nothing rests on colour alone."""
+MEANING = (
+    "SUPPORTED: beyond its threshold, or as expected. REFUTED: beyond it on the other side, or "
+    "not as expected. INCONCLUSIVE: neither, with these seeds."
+)
 _LOGARITHMS = ("probe/responses/log10_", "probe/gradients/first_to_last_")
 _LESION = "probe/lesion/"
 """Whose entries are errors in percent, and their rise."""

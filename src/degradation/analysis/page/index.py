@@ -9,7 +9,7 @@ from typing import Any
 from degradation.analysis.estimands import KINDS
 from degradation.analysis.judge import Verdict
 from degradation.analysis.page import render
-from degradation.analysis.page.badges import SIGNS, Badge, badge
+from degradation.analysis.page.badges import MEANING, SIGNS, Badge, badge
 from degradation.analysis.page.charts import kind_colours
 from degradation.analysis.page.study import question_of, read_readme, title_of
 from degradation.analysis.page.summary import ANSWERS, SCALE, Line
@@ -96,6 +96,7 @@ def write_index_page(root: Path, entries: list[Entry], unreported: list[Unreport
         total=total,
         answers=ANSWERS,
         signs=SIGNS,
+        meaning=MEANING,
         kind_colours={kind: kind_colours(kind) for kind in KINDS},
         scale=SCALE if any(each.preset == "quick" for each in entries) else "",
         unreported=unreported,

@@ -11,7 +11,7 @@ from degradation.analysis.curves import Study
 from degradation.analysis.estimands import KINDS
 from degradation.analysis.judge import Verdict
 from degradation.analysis.page import render, summary
-from degradation.analysis.page.badges import badge
+from degradation.analysis.page.badges import MEANING, badge
 from degradation.analysis.page.charts import charts, kind_colours
 from degradation.analysis.page.values import curve_tables, final_tables
 
@@ -106,6 +106,7 @@ def _write(
         question=question_of(readme),
         asked=asked_of(readme),
         badges=[badge(verdict) for verdict in verdicts],
+        meaning=MEANING,
         kind_colours={kind: kind_colours(kind) for kind in KINDS},
         account=account,
         **values,
