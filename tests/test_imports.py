@@ -20,7 +20,7 @@ LAYERS = (
     {"step"},
     {"loop"},
     {"growth"},
-    {"cli", "named_code"},
+    {"cli", "named_code", "analysis"},
     {"fleet", "listing"},
     {"train"},
 )
@@ -81,6 +81,8 @@ def test_commands_are_imported_by_no_module_of_the_house() -> None:
     listed = [path for path in MODULES if layer(part_of(path)) < len(LAYERS)]
     assert len(listed) > 15  # or the walk above looks at nothing
     assert all("train" not in parts_imported(path) for path in listed)
+    looking = {part_of(path) for path in listed if "analysis" in parts_imported(path)}
+    assert looking == {"listing"}  # for the live view; what trains knows nothing of it
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))

@@ -8,7 +8,7 @@ import contextlib
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 from degradation import uploads
 
 if TYPE_CHECKING:
+    from degradation.analysis.progress import Planned
     from degradation.config import Config
 
 _overrides: list[str] = []
@@ -62,8 +63,18 @@ def _below_lines() -> contextlib.AbstractContextManager[None]:
     if len(studies) != 1:
         return contextlib.nullcontext()  # a table is of one study
     (study,) = studies
-    sweep = progress.Sweep(study, progress.plan(runs), is_own=True, began=time.time_ns())
+    sweep = progress.Sweep(study, planned(runs), is_own=True, began=time.time_ns())
     return below.below_lines(sweep)
+
+
+def planned(runs: Mapping[str, "Config"]) -> list["Planned"]:
+    """For the live view."""
+    from degradation.analysis import progress
+
+    return [
+        progress.planned(name, cfg.schedule.iterations, cfg.model.depth)
+        for name, cfg in runs.items()
+    ]
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ import filelock
 from hydra.core.override_parser.types import Quote, QuotedString
 from rich.console import Console
 
-from degradation import cli, config, environment, estimate, locks, train
+from degradation import cli, config, environment, estimate, listing, locks, train
 from degradation.analysis import claims, live, progress
 from degradation.config import Config, ConfigError, HardwareConfig
 from degradation.data.images import DownloadError, load_images
@@ -146,7 +146,7 @@ def unfinished(runs: Plan) -> dict[str, Config]:
     study = config.study_dir(next(iter(runs.values())))
     for name, run in runs.items():
         train.refuse_other_config(study / "runs" / name, run)
-    states = progress.Sweep(study, progress.plan(runs)).look()
+    states = progress.Sweep(study, listing.planned(runs)).look()
     return {run.plan.name: runs[run.plan.name] for run in states if not run.has_ended}
 
 
@@ -164,7 +164,7 @@ def sweep(
     """
     device = environment.select_device(HardwareConfig()).type
     launcher = {"cpu": ["hydra/launcher=pool"], "cuda": ["hydra/launcher=fleet"]}.get(device, [])
-    watched = progress.Sweep(study, progress.plan(runs), is_own=True)
+    watched = progress.Sweep(study, listing.planned(runs), is_own=True)
 
     def is_elsewhere() -> bool:
         at_each_look()

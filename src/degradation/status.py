@@ -6,9 +6,9 @@ from pathlib import Path
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from degradation import cli, config, records
+from degradation import cli, config, listing, records
 from degradation.analysis import live
-from degradation.analysis.progress import Planned, Sweep, plan
+from degradation.analysis.progress import Planned, Sweep
 from degradation.config import Config, ConfigError
 
 ADHOC = "adhoc"
@@ -54,7 +54,7 @@ def study_of(
     found = {name: _made_as(study / "runs" / name) for name in sorted(begun)}
     readable = {name: cfg for name, cfg in found.items() if cfg}
     damaged = [Planned(name, 1, 1.0, is_damaged=True) for name in found if name not in readable]
-    return study, [*plan(runs | readable), *damaged]
+    return study, [*listing.planned(runs | readable), *damaged]
 
 
 def _made_as(run_dir: Path) -> Config | None:

@@ -3,16 +3,12 @@
 import heapq
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from degradation import locks, records
 from degradation.records import RecordError, Row
-
-if TYPE_CHECKING:
-    from degradation.config import Config
 
 RUNNING, WAITING, STOPPED, NOT_BEGUN = "running", "waiting", "stopped", "not begun"
 FAILED, DAMAGED = "failed", "damaged"
@@ -38,12 +34,9 @@ class Planned:
     """Its config cannot be read."""
 
 
-def plan(runs: Mapping[str, "Config"]) -> list[Planned]:
-    """Of runs by name. A step costs about in proportion to the depth."""
-    return [
-        Planned(name, cfg.schedule.iterations, float(cfg.schedule.iterations * cfg.model.depth))
-        for name, cfg in runs.items()
-    ]
+def planned(name: str, iterations: int, depth: int) -> Planned:
+    """A step costs about in proportion to the depth."""
+    return Planned(name, iterations, float(iterations * depth))
 
 
 @dataclass
