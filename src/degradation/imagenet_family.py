@@ -89,7 +89,7 @@ def read_claims(path: Path) -> list[CountClaim]:
     try:
         claims = [CountClaim(**entry) for entry in plain.yaml_of(path)["claims"]]
     except (plain.PlainError, KeyError, TypeError) as error:
-        raise ClaimsError(f"{path}: not a list of counts: {error}") from None
+        raise ClaimsError(f"{path}: not a list of counts: {plain.shown(str(error))}") from None
     for claim in claims:
         for name, value in asdict(claim).items():
             is_one = plain.is_number(value)

@@ -94,6 +94,11 @@ def is_text(value: str) -> bool:
     return not _NO_TEXT.search(value)
 
 
+def shown(text: str) -> str:
+    """For a line of a message: quoted where it is more than a line, or would move the cursor."""
+    return text if text.isprintable() else ascii(text)
+
+
 def _refuse(constant: str) -> None:
     raise PlainError(f"{constant} is no number of JSON's")
 

@@ -63,7 +63,7 @@ def arguments(experiment: str, preset: str, seeds: str, data_root: str) -> list[
 def seed_axis(seeds: str) -> list[str]:
     """`0, 1 2` -> `seed=0,1,2`, each once: a run cannot be made twice side by side."""
     found = re.split(r"[,\s]+", seeds.strip()) if seeds.strip() else []
-    if not all(seed.isascii() and seed.isdigit() for seed in found):
+    if not all(re.fullmatch("[0-9]{1,10}", seed) for seed in found):
         raise ConfigError(f"seeds: {seeds!r}; accepted: whole numbers from 0, such as 0,1,2")
     return [f"seed={','.join(dict.fromkeys(str(int(seed)) for seed in found))}"] if found else []
 

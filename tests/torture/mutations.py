@@ -1,5 +1,6 @@
 """Ways to spoil a real input: its bytes, its lines, its values."""
 
+import copy
 import json
 import random
 from collections.abc import Callable, Sequence
@@ -156,10 +157,15 @@ def revalue(content: bytes, name: str, draw: random.Random) -> bytes:
     return b"\n".join([*lines[:place], fresh, *lines[place + 1 :]]) + b"\n"
 
 
+def odd(draw: random.Random) -> Any:
+    """One of one's own: what is put into it must not come up elsewhere."""
+    return copy.deepcopy(draw.choice(ODD))
+
+
 def _changed(tree: Any, draw: random.Random) -> Any:
     places = list(_places(tree))
     if not places:
-        return draw.choice(ODD)
+        return odd(draw)
     holder, key = draw.choice(places)
     way = draw.random()
     if way < 0.2:
@@ -168,9 +174,9 @@ def _changed(tree: Any, draw: random.Random) -> Any:
         holder[draw.choice(("odd", 3, None, "_target_", "a\nb", ""))] = holder[key]
     elif way < 0.45:
         other, elsewhere = draw.choice(places)
-        holder[key] = other[elsewhere] if other is not holder else draw.choice(ODD)
+        holder[key] = other[elsewhere] if other is not holder else odd(draw)
     else:
-        holder[key] = draw.choice(ODD)
+        holder[key] = odd(draw)
     return tree
 
 

@@ -403,12 +403,12 @@ READERS = (
         ("commit.json",), read_commit, (ConfigError,),
     ),
     Reader(
-        "overrides", OVERRIDES, ("input.txt",), compose, HYDRAS, cost=20, names_file=False,
-        line=cli.one_line,
+        "overrides", OVERRIDES, ("input.txt",), compose, (*HYDRAS, OSError), cost=20,
+        names_file=False, line=cli.one_line,
     ),
     Reader(
         "study", lines("depth_sweep", "quick", "0, 1 2"), ("input.txt",), plan_study,
-        (*HYDRAS, *JUDGED), cost=40, names_file=False, line=cli.one_line,
+        (*HYDRAS, *JUDGED, OSError), cost=40, names_file=False, line=cli.one_line,
     ),
     Reader(
         "data_root", lines("/data/it's, a=[b] \\ here"), ("input.txt",), read_root,

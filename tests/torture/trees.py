@@ -1,5 +1,6 @@
 """Spoils what is in a checkpoint, and hashes it again: as somebody else's, or another version's."""
 
+import copy
 import hashlib
 import io
 import random
@@ -70,7 +71,8 @@ def spoil_value(tree: Any, draw: random.Random) -> None:
     elif isinstance(value, int | float) and way < 0.6:
         holder[key] = value + draw.choice((-1, 1, -(10**6), 10**9, 2**40, 0.5))
     else:
-        holder[key] = draw.choice((*ODD, torch.zeros(()), torch.zeros(3), {1, 2}, (1, 2), b"a"))
+        odds = (*ODD, torch.zeros(()), torch.zeros(3), {1, 2}, (1, 2), b"a")
+        holder[key] = copy.deepcopy(draw.choice(odds))
 
 
 def places(tree: Any) -> list[list[tuple[Any, Any]]]:

@@ -18,7 +18,7 @@ from degradation import records
 from degradation.analysis.curves import Curve, RunCurves, Study, StudyError
 from degradation.analysis.estimands import COUNTS, ERRORS, KINDS, LOSSES, PROBE
 from degradation.identity import differences, flatten
-from degradation.plain import is_number
+from degradation.plain import is_number, shown
 
 CSV_COLUMNS = {
     "train_error_pct": "eval/train_error_pct",
@@ -200,7 +200,7 @@ def _points(path: Path) -> Mapping[tuple[str, int, int], dict[int, dict[str, flo
         if not set(_CSV_KEYS) <= set(columns) or not set(columns) & set(CSV_COLUMNS):
             accepted = f"{', '.join(_CSV_KEYS)} and any of {', '.join(CSV_COLUMNS)}"
             raise StudyError(
-                f"{path}: columns {', '.join(columns) or 'none'}; accepted: {accepted}"
+                f"{path}: columns {shown(', '.join(columns)) or 'none'}; accepted: {accepted}"
             )
         _refuse_misspelt(path, columns)
         for number, row in enumerate(reader, 2):
