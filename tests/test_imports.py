@@ -9,28 +9,31 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src"
 LAYERS = (
-    {"identity", "locks", "plain", "stopping"},
+    {"identity", "locks", "measured", "plain", "stopping"},
     {"config"},
     {"distributed"},
     {"environment"},
     {"nets", "data", "optim", "records", "account"},
     {"checkpoint", "probes", "uploads", "wandb_file"},
+    {"wandb_start", "wandb_folders"},
     {"tracking"},
     {"mirroring"},
     {"step"},
     {"loop"},
     {"growth"},
     {"cli", "named_code", "analysis"},
+    {"places"},
     {"fleet", "listing"},
     {"train"},
 )
 """Each may import what stands before it; what is not listed is a command, which nobody imports."""
 ONLY = {
-    "analysis": {"records", "identity", "locks", "plain"},
+    "analysis": {"records", "identity", "locks", "measured", "plain"},
     "probes": {"nets", "data", "records", "config"},
     "records": {"plain"},
     "identity": set(),
     "locks": set(),
+    "measured": set(),
     "plain": set(),
     "stopping": set(),
     "config": {"identity", "plain"},

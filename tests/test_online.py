@@ -8,10 +8,18 @@ from typing import Any
 
 import pytest
 from tests.helpers import TINY, call, lines_of, only_run, read_json, tiny_config, without_times
-from tests.test_tracking import history, read_wandb
+from tests.test_tracking import history, read_wandb, without_kinds
 from tests.wandb_server import Server
 
-from degradation import cli, config, dashboard, mirroring, records, tracking, uploads
+from degradation import (
+    cli,
+    config,
+    dashboard,
+    mirroring,
+    records,
+    tracking,
+    uploads,
+)
 
 RUN = ("data=shapes", *TINY)
 ROWS: list[records.Row] = [
@@ -60,7 +68,8 @@ def test_a_server_that_fails_costs_a_run_nothing_but_the_upload(
     assert without_times([ours]) == without_times([theirs])
 
     [file] = tmp_path.glob("outputs/adhoc/quick/wandb/run-*/*.wandb")
-    assert history(read_wandb(file)) == records.read_rows(run_dir / records.METRICS)
+    rows = without_kinds(history(read_wandb(file)))
+    assert rows == records.read_rows(run_dir / records.METRICS)
     assert server.lines == {}
     if server.status == 0:
         assert server.hanging  # to this moment: nobody waited for an answer
@@ -129,21 +138,20 @@ def test_sync_ends_what_an_online_run_could_not_send(
     capsys.readouterr()
     project = f"{server.url}/student/degradation"
     assert sync(capsys) == (0, f"1 of 1 runs uploaded, 0 had been: {project}\n", "")
-    assert server.rows(id_of(run)) == run.rows
+    assert without_kinds(server.rows(id_of(run))) == run.rows
     assert server.exits[id_of(run)] == 0
     assert len(list(tmp_path.glob("outputs/adhoc/quick/wandb/run-*"))) == 1  # the older is gone
 
 
 def test_sync_where_the_server_is_away_is_one_line_and_loses_nothing(
-    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = make_record(0, ROWS, True)
     assert mirroring.copy_run(run, Path("outputs/adhoc/quick"), "offline")
     server.kill()
-    monkeypatch.setitem(tracking.SETTINGS, "init_timeout", 1.0)
     status, out, err = sync(capsys)
     assert (status, out) == (2, "")
-    assert re.fullmatch(r"error: W&B cannot start online: .*\n", err)
+    assert err == f"error: W&B cannot start online: ConnectionError: {server.url}: no connection\n"
     [file] = Path("outputs/adhoc/quick/wandb").glob("offline-run-*/*.wandb")
     assert history(read_wandb(file)) == ROWS
 
@@ -207,7 +215,7 @@ def test_the_sweep_of_an_agent_sees_its_run_and_keeps_it(
     assert run.name == untracked.name
     assert lines_of(only_run(tmp_path / "outputs")) == lines_of(untracked)
     assert list(server.runs) == ["agent123"]
-    assert server.rows("agent123") == run.rows
+    assert without_kinds(server.rows("agent123")) == run.rows
     said = server.runs["agent123"]
     assert (said["sweep"], said["jobType"]) == ("sweep1", "train")
     assert list(dashboard.files(Path("outputs/adhoc/quick"))) == [id_of(run)[12:-9]]
@@ -217,7 +225,7 @@ def test_the_sweep_of_an_agent_sees_its_run_and_keeps_it(
     uploads.write(Path("outputs/adhoc/quick"), id_of(run), uploads.Note("agent123", "", 0, False))
     assert sync(capsys)[0] == 0  # continued and synced by hand, it stays the agent's run
     assert list(server.runs) == ["agent123"]
-    assert server.rows("agent123") == run.rows
+    assert without_kinds(server.rows("agent123")) == run.rows
 
 
 @leaks
@@ -231,7 +239,7 @@ def test_a_run_that_has_ended_is_uploaded_for_the_sweep_that_asks_for_it(
     request.getfixturevalue("agent")
     assert call(*RUN, "tracking=online") == 0
     run = records.read_run(only_run(tmp_path / "outputs"))
-    assert server.rows("agent123") == run.rows
+    assert without_kinds(server.rows("agent123")) == run.rows
     assert server.exits == {"agent123": 0}
     after = {path.name: path.read_bytes() for path in only_run(tmp_path / "outputs").iterdir()}
     assert after == before

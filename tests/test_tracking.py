@@ -1,5 +1,6 @@
 """The W&B mirror, checked by reading back the files that wandb itself wrote."""
 
+import dataclasses
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import socket
 import struct
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,14 @@ import pytest
 from tests.wandb_server import KEY, serving
 
 from degradation import account, records, tracking
-from degradation.config import Config, ConfigError, DataConfig, ModelConfig, TrackingConfig
+from degradation.config import (
+    Config,
+    ConfigError,
+    DataConfig,
+    ModelConfig,
+    TrackingConfig,
+    TrainerConfig,
+)
 
 ROWS: list[records.Row] = [
     {"iteration": 10, "epoch": 0.2, "lr": 0.1, "wall_s": 1.5, "train/loss": 2.302585092994046},
@@ -95,6 +104,27 @@ def history(found: list[Any]) -> list[records.Row]:
     return [{k: v for k, v in item.items() if not k.startswith("_")} for item in items]
 
 
+EVALUATED = {"train": "eval/train_subset_error_pct", "test": "test/subset_error_pct"}
+"""The curves of preset `quick`, by the names under which W&B has them again."""
+
+
+def without_kinds(
+    rows: list[records.Row], curves: Mapping[str, str] = EVALUATED
+) -> list[records.Row]:
+    """W&B's rows as the record has them, once it is seen that what they have more are the curves by
+    the kind of the net, wherever there are some.
+    """
+    names = ("train_", "test_", "running_")
+    found = [{k: v for k, v in row.items() if not k.startswith(names)} for row in rows]
+    more = [{k: v for k, v in row.items() if k.startswith(names)} for row in rows]
+    [kind] = {key.partition("/")[2] for row in more for key in row} or {""}
+    assert more == [
+        {f"{name}_error_pct/{kind}": row[key] for name, key in curves.items() if key in row}
+        for row in found
+    ]
+    return found
+
+
 def config_in(found: list[Any]) -> dict[str, Any]:
     """What the run was given; long names of runs are cut in W&B."""
     [run] = [record.run for record in found if record.HasField("run")]
@@ -162,6 +192,74 @@ def test_an_offline_run_has_exactly_the_rows_of_the_record(tmp_path: Path) -> No
     assert summary["status"] == "finished"
     assert summary["parameters"] == 853018
     assert summary["eval/train_error_pct"] == 89.84
+
+
+CURVES: list[records.Row] = [
+    {"iteration": 10, "train/error_pct": 90.5, "train/loss": 2.25},
+    {"iteration": 20, "train/error_pct": 80.5, "eval/train_subset_error_pct": 70.5}
+    | {"eval/train_subset_loss": 2.0, "test/subset_error_pct": 75.5, "test/error_pct": 76.5},
+    {"iteration": 30, "train/error_pct": 70.5, "eval/train_subset_error_pct": 60.5}
+    | {"eval/train_error_pct": 61.5, "test/subset_error_pct": 65.5, "test/error_pct": 66.5},
+]
+"""A row between two evaluations, one at an evaluation, and the last with all that there is."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "trainer", "added"),
+    [
+        (
+            "plain",
+            {"eval_every": 10, "curve_test_images": 500},
+            {
+                "train_error_pct/plain": [None, 70.5, 60.5],
+                "test_error_pct/plain": [None, 75.5, 65.5],
+            },
+        ),
+        (
+            "residual",
+            {"eval_every": 10, "curve_test_images": 0},
+            {
+                "train_error_pct/residual": [None, 70.5, 60.5],
+                "test_error_pct/residual": [None, 76.5, 66.5],
+            },
+        ),
+        (
+            "plain",
+            {"eval_every": 0, "full_eval_every": 30},
+            {
+                "train_error_pct/plain": [None, None, 61.5],
+                "test_error_pct/plain": [None, 76.5, 66.5],
+            },
+        ),
+        (
+            "plain",
+            {"eval_every": 0, "full_eval_every": 0},
+            {"running_error_pct/plain": [90.5, 80.5, 70.5]},
+        ),
+    ],
+)
+def test_the_curves_are_there_by_kind_too(
+    kind: str, trainer: dict[str, Any], added: dict[str, list[float | None]], tmp_path: Path
+) -> None:
+    cfg = dataclasses.replace(config(), trainer=TrainerConfig(**trainer))
+    cfg.model.kind = kind
+    with tracking.mirror(cfg, **arguments(tmp_path), rows_so_far=CURVES[:2]) as copy:
+        copy.log(CURVES[2])
+    logged = history(mirrored(tmp_path))
+    wanted = [
+        row | {key: value for key, values in added.items() if (value := values[number]) is not None}
+        for number, row in enumerate(CURVES)
+    ]
+    assert logged == wanted  # `history` looks at the steps
+
+
+def test_of_nets_without_errors_the_curves_are_losses(tmp_path: Path) -> None:
+    cfg = config()
+    cfg.model.net = "autoencoder"
+    row = {"iteration": 1, "eval/train_subset_loss": 0.25, "test/subset_loss": 0.5}
+    with tracking.mirror(cfg, **arguments(tmp_path)) as copy:
+        copy.log(row)
+    assert history(mirrored(tmp_path)) == [row | {"train_loss/plain": 0.25, "test_loss/plain": 0.5}]
 
 
 def test_the_copy_tells_nothing_of_the_machine(tmp_path: Path) -> None:
@@ -366,14 +464,15 @@ def test_a_server_that_is_away_leaves_the_run_offline(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]  # closed on leaving, so nobody answers there
     code = LOG_ALL.replace("config(int(sys.argv[2]))", "config(mode='auto')")
-    code = "from degradation import tracking; tracking.SETTINGS['init_timeout'] = 1.0\n" + code
     server = {"WANDB_API_KEY": KEY, "WANDB_BASE_URL": f"http://127.0.0.1:{port}"}
     second = f"{code}\nsys.argv[2] = '1'\n{code}"  # which does not wait, and has nothing to say
     process = run_python(second, str(tmp_path), "0", **server)
     output = process.communicate()[0]
     assert process.returncode == 0
     assert re.fullmatch(
-        r"W&B cannot start online; the run goes on, and `make sync EXPERIMENT=.*` .*\n", output
+        r"W&B cannot start online; the run goes on, and `python scripts/sync.py .*` uploads it "
+        rf"later: ConnectionError: http://127.0.0.1:{port}: no connection\n",
+        output,
     )
     assert history(mirrored(tmp_path)) == history(mirrored(tmp_path, 1)) == ROWS
     assert list(tmp_path.glob("wandb/run-*")) == []  # nothing is left of the attempt

@@ -23,6 +23,8 @@ class Server:
         self.summaries: dict[str, dict[str, Any]] = {}
         self.exits: dict[str, int] = {}
         self.requests: list[str] = []
+        self.asked: list[dict[str, str]] = []
+        """The headers of GET requests, which ask only whether it is there."""
         self.status = 200
         """Of every answer from now on; 0: none, the socket hangs."""
         self.hanging = 0
@@ -84,6 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, {})
 
     def do_GET(self) -> None:
+        self.state.asked.append(dict(self.headers))
         if self._well():
             self._send(200, {})
 

@@ -41,6 +41,15 @@ def has_key() -> bool:
     return _has_key(_user_settings())
 
 
+def server() -> str:
+    """The address that wandb would go to."""
+    return _server(_user_settings())
+
+
+def _server(settings: Mapping[str, str]) -> str:
+    return settings.get("base_url", "https://api.wandb.ai")
+
+
 def _user_settings() -> dict[str, str]:
     """What `wandb login` and `wandb offline` wrote; the environment stands above it."""
     folder = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser()
@@ -60,7 +69,7 @@ def _has_key(settings: Mapping[str, str]) -> bool:
     """A key that wandb would find by itself: in the settings or in the netrc file."""
     if settings.get("api_key") or settings.get("identity_token_file"):
         return True
-    host = urlsplit(settings.get("base_url", "https://api.wandb.ai")).netloc
+    host = urlsplit(_server(settings)).netloc
     path = os.environ.get("NETRC") or ("~/_netrc" if os.name == "nt" else "~/.netrc")
     try:
         entry = netrc.netrc(Path(path).expanduser()).authenticators(host)

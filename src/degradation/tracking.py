@@ -1,7 +1,9 @@
 """The Weights & Biases mirror of a run's record.
 
 The record (`metrics.jsonl`) is the truth, so nothing that goes wrong in W&B may stop or change a
-run: each failure becomes one warning. Offline nothing leaves the machine.
+run: each failure becomes one warning. Offline nothing leaves the machine. The curves go to W&B
+twice, as the record names them and as `train_error_pct/plain`: its charts show one set of runs, so
+plain beside residual takes a key for each.
 """
 
 import dataclasses
@@ -9,13 +11,12 @@ import hashlib
 import logging
 import os
 import re
-import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from degradation import uploads, wandb_file
+from degradation import measured, uploads, wandb_folders, wandb_start
 from degradation.account import resolve_mode
 from degradation.config import Config
 
@@ -23,63 +24,25 @@ if TYPE_CHECKING:
     import wandb
 
 Row = Mapping[str, float]
-_Wandb = Literal["online", "offline"]
-
-SETTINGS: dict[str, Any] = {
-    **dict.fromkeys(("disable_code", "disable_git", "x_disable_meta", "x_disable_stats"), True),
-    **dict.fromkeys(("label_disable", "sagemaker_disable", "silent"), True),
-    **dict.fromkeys(("save_code", "symlink", "x_save_requirements"), False),
-    **{"console": "off", "host": "", "program": "degradation"},
-    "init_timeout": 30.0,  # s; a server that is silent for so long is taken to be away
-    "finish_timeout": 30.0,  # s; what is not sent by then `make sync` sends from the record
-    "finish_timeout_raises": True,  # so that it is known
-}
-"""W&B gets what is logged and no more: no code, git, packages, host, paths, console, load."""
 
 log = logging.getLogger(__name__)
-_away: set[str] = set()
-"""Servers that a run of this process could not be started on."""
 _open: "list[Mirror]" = []
 """The runs of this process that W&B has not ended yet."""
-
-
-class _Replaced(NamedTuple):
-    older: set[Path]
-    """Folders of W&B's copies so far."""
-    newer: set[Path]
-    """Of the copy that takes their place."""
-    copy: "Mirror"
-    online: bool
-    """Its folder here then has only what the server had not."""
-
-
-_replaced: list[_Replaced] = []
-
-
-class _Told:
-    """Hears what wandb, which is silent, would print."""
-
-    fatal: ClassVar[list[str]] = []
-    """After a fatal error wandb uploads no more, and ends as if it had."""
-
-    def info(self, msg: str) -> None: ...
-
-    def warning(self, msg: str) -> None:
-        if "fatal error" in msg.lower():
-            self.fatal.append(
-                "the server refused it; has the key expired, or the run been deleted?"
-            )
-
-    error = warning
 
 
 class Mirror:
     """W&B's copy of one run. Without a `run`, or once W&B has failed, it does nothing."""
 
-    def __init__(self, run: "wandb.Run | None" = None, sync: str = "make sync"):
-        self._run, self._sync = run, sync
+    def __init__(
+        self,
+        run: "wandb.Run | None" = None,
+        curves: Mapping[str, str] | None = None,
+        sync: str = "make sync",
+    ):
+        """curves: what W&B gets a second time, by its name there; sync: what uploads it later."""
+        self._run, self._curves, self._sync = run, curves or {}, sync
         self.alive = run is not None
-        self._fatal_before = len(_Told.fatal)
+        self._fatal_before = len(wandb_start.Told.fatal)
         self.rows = 0
         self.has_summary = False
         self.has_all = False
@@ -96,8 +59,9 @@ class Mirror:
         """One line of the record, at step `iteration`; W&B drops steps the server already has."""
         with self._harmless() as run:
             if run:
+                again = {name: row[key] for name, key in self._curves.items() if key in row}
                 # Without commit W&B keeps a row in memory until the next; a kill would lose it.
-                run.log(dict(row), step=int(row["iteration"]), commit=True)
+                run.log({**row, **again}, step=int(row["iteration"]), commit=True)
                 self.rows += 1
 
     def summarize(self, summary: Mapping[str, Any]) -> None:
@@ -113,7 +77,7 @@ class Mirror:
             return
         try:
             self._run.finish(exit_code=exit_code)
-            fatal = _Told.fatal[self._fatal_before :]  # perhaps of a run beside this one
+            fatal = wandb_start.Told.fatal[self._fatal_before :]  # perhaps of a run beside this one
             self.has_all = self.alive and not fatal
         except Exception as error:
             fatal = [_one_line(error)]
@@ -159,20 +123,22 @@ def mirror(
     del config["output_root"], config["data"]["root"]  # places on this machine
     our_id = id_of(cfg, run_name, config_hash)
     run_id = _id_in_wandb(study_dir, our_id)
-    older = _folders(study_dir, our_id) | _folders(study_dir, run_id)
+    older = wandb_folders.of(study_dir, our_id) | wandb_folders.of(study_dir, run_id)
+    kind, curves = cfg.model.kind, measured.curves(config)
     copy = _start(
         [mode, "offline"] if falls_back else [mode],
         study_dir,
         run_id,
+        {measured.by_kind(name, kind): key for name, key in curves.items()},
         falls_back,
         name=_short(run_name),
         group=_short(arm),
-        tags=[cfg.model.kind, str(cfg.model.depth), cfg.preset, cfg.data.name],
+        tags=[kind, str(cfg.model.depth), cfg.preset, cfg.data.name],
         project=cfg.tracking.project,
         entity=cfg.tracking.entity,
         config=config,
     )
-    newer = (_folders(study_dir, our_id) | _folders(study_dir, run_id)) - older
+    newer = (wandb_folders.of(study_dir, our_id) | wandb_folders.of(study_dir, run_id)) - older
     note = uploads.Note(run_id, copy.url) if copy.url else None
     exit_code = 1
     try:
@@ -180,12 +146,12 @@ def mirror(
         for row in rows_so_far:
             copy.log(row)
         if copy.alive and older:
-            _replaced.append(_Replaced(older, newer, copy, note is not None))
+            wandb_folders.replace(older, newer, copy, bool(note))
         yield copy
         exit_code = 0
     finally:
         copy.finish(exit_code)
-        copy.has_all &= bool(note) or _is_whole(newer, copy)
+        copy.has_all &= bool(note) or wandb_folders.hold(newer, copy.rows)
         if copy.has_all and note:
             ended = copy.has_summary
             _keep(study_dir, our_id, dataclasses.replace(note, rows=copy.rows, ended=ended))
@@ -226,33 +192,35 @@ def _keep(study_dir: Path, our_id: str, note: uploads.Note | None) -> None:
 
 
 def _start(
-    modes: Sequence[_Wandb], study_dir: Path, run_id: str, falls_back: bool, **identity: Any
+    modes: Sequence[wandb_start.Wandb],
+    study_dir: Path,
+    run_id: str,
+    curves: Mapping[str, str],
+    falls_back: bool,
+    **identity: Any,
 ) -> Mirror:
     """In the first mode that can be had, else a mirror that does nothing. Where the server could
     not be had once, the other runs of this process do not wait for it again.
     """
-    server = os.environ.get("WANDB_BASE_URL", "")
+    command = uploads.sync_command(study_dir)
     for mode in dict.fromkeys(modes):
-        if mode == "online" and falls_back and server in _away:
+        if mode == "online" and falls_back and wandb_start.is_away():
             continue
-        before = _folders(study_dir, run_id)
+        before = wandb_folders.of(study_dir, run_id)
         try:
-            return Mirror(_init(mode, study_dir, id=run_id, **identity), sync_command(study_dir))
+            run = wandb_start.init(mode, study_dir, id=run_id, **identity)
+            return Mirror(run, curves, command)
         except Exception as error:
             _release()
-            for folder in _folders(study_dir, run_id) - before:
-                shutil.rmtree(folder, ignore_errors=True)
+            wandb_folders.remove(wandb_folders.of(study_dir, run_id) - before)
+            reason = _one_line(error)
             if not falls_back:
-                raise ConnectionError(f"W&B cannot start {mode}: {_one_line(error)}") from None
-            _away.update([server] if mode == "online" else [])
-            later = f", and `{sync_command(study_dir)}` uploads it later" * (mode == "online")
-            log.warning("W&B cannot start %s; the run goes on%s: %s", mode, later, _one_line(error))
+                raise ConnectionError(f"W&B cannot start {mode}: {reason}") from None
+            if mode == "online":
+                wandb_start.give_up(reason)
+            later = f", and `{command}` uploads it later" * (mode == "online")
+            log.warning("W&B cannot start %s; the run goes on%s: %s", mode, later, reason)
     return Mirror()
-
-
-def sync_command(study_dir: Path) -> str:
-    """What uploads a study later."""
-    return f"make sync EXPERIMENT={study_dir.parent.name} PRESET={study_dir.name}"
 
 
 def _release() -> None:
@@ -266,61 +234,9 @@ def _release() -> None:
 
         if not _open and wandb.run is None:  # a run that the user opened would end as well
             wandb.teardown()
-            _remove_replaced()
+            wandb_folders.remove_replaced()
     except (Exception, SystemExit) as error:  # wandb exits where its service did not end well
         log.warning("W&B's service did not end well: %s", _one_line(error))
-
-
-def _remove_replaced() -> None:
-    """Once the new copies are on the disk, or the server has taken all."""
-    while _replaced:
-        older, newer, copy, online = _replaced.pop()
-        if copy.has_all if online else _is_whole(newer, copy):
-            for folder in older:
-                shutil.rmtree(folder, ignore_errors=True)
-        elif not online:
-            names = ", ".join(folder.name for folder in newer)
-            log.warning("W&B's files lack rows, as on a full disk; the older ones stay: %s", names)
-
-
-def _is_whole(folders: Iterable[Path], copy: Mirror) -> bool:
-    """Whether W&B's file has all the rows that it was given."""
-    files = [file for folder in folders for file in folder.glob("*.wandb")]
-    return sum(map(wandb_file.rows, files)) >= copy.rows
-
-
-def _init(mode: _Wandb, study_dir: Path, **identity: Any) -> "wandb.Run":
-    # No error reports to wandb's makers; read by the import and by wandb's service process.
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-    import wandb
-
-    study_dir.mkdir(parents=True, exist_ok=True)
-    settings = wandb.Settings(**SETTINGS)
-    logging.raiseExceptions = False  # wandb's own log file on a full disk is no news for the user
-    wandb.setup(settings)  # silent from the first line on; runs of one process share one service
-    run = wandb.init(
-        mode=mode,
-        dir=study_dir,
-        job_type="train",
-        reinit="create_new",  # by default a second run in this process is merged into the first
-        resume="allow" if mode == "online" else None,
-        settings=settings,
-        **identity,
-    )
-    wandb.termsetup(settings, _Told())
-    run.define_metric("iteration")
-    run.define_metric("*", step_metric="iteration")
-    if mode == "online" and uploads.is_untold(study_dir):
-        print(f"W&B: {run.url}", flush=True)
-    return run
-
-
-def _folders(study_dir: Path, run_id: str) -> set[Path]:
-    """wandb's folders of this run; other runs may add and remove theirs meanwhile."""
-    name = re.compile(rf"(offline-)?run-\d+_\d+-{re.escape(run_id)}(-\d+)?")
-    folder = study_dir / "wandb"
-    found = folder.iterdir() if folder.is_dir() else ()
-    return {entry for entry in found if name.fullmatch(entry.name)}
 
 
 def _one_line(error: BaseException) -> str:

@@ -5,6 +5,7 @@ So `make sync` need not ask the server, and a run whose id W&B's agent has chose
 
 import contextlib
 import dataclasses
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,15 @@ def project_url(study_dir: Path) -> str | None:
     paths = sorted((study_dir / "wandb" / "server").glob("*.json"))
     urls = [note.url for note in map(_note, paths) if note]
     return urls[-1].partition("/runs/")[0] if urls else None
+
+
+def sync_command(study_dir: Path) -> str:
+    """What uploads a study later."""
+    root, experiment, preset = study_dir.parts[:-2], study_dir.parent.name, study_dir.name
+    if root == ("outputs",):
+        return f"make sync EXPERIMENT={experiment} PRESET={preset}"
+    words = ("python", "scripts/sync.py", f"--experiment={experiment}", f"--preset={preset}")
+    return shlex.join([*words, f"output_root={study_dir.parent.parent}"])
 
 
 def is_untold(study_dir: Path) -> bool:

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from degradation import measured
 from degradation.analysis.curves import DIVERGED_ERROR_PCT, RunCurves, Study
 from degradation.analysis.estimands import Metric
 from degradation.records import DIVERGED
 
-RUNNING = "train/error_pct"
-CLEAN_CURVES = ("eval/train_subset_error_pct", "eval/train_error_pct")
+RUNNING = measured.RUNNING + measured.ERROR
+CLEAN_CURVES = tuple(part + measured.ERROR for part in measured.TRAIN)
 TRAIN_CURVES = (*CLEAN_CURVES, RUNNING)
-TEST_CURVES = ("test/error_pct", "test/subset_error_pct")
+TEST_CURVES = tuple(part + measured.ERROR for part in measured.TEST)
 FINAL = {"training": Metric("eval/train_error_pct"), "test": Metric("test/error_pct")}
 LOG_BELOW_PCT = 5.0
 """A logarithmic error axis once a mean final error is below this: the curves span decades."""
