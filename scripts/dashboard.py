@@ -2,14 +2,14 @@
 
 import argparse
 import sys
-from pathlib import Path
 
-from degradation import cli, dashboard
+from degradation import cli, dashboard, studies
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--experiment", default="depth_sweep")
+    parser.add_argument("--experiment", default="depth_sweep", help="adhoc: runs without a study")
     parser.add_argument("--preset", default="quick")
+    parser.add_argument("overrides", nargs="*", help="such as output_root=/scratch/runs")
     options = parser.parse_args()
-    study = Path("outputs", options.experiment, options.preset)
-    sys.exit(cli.guard(lambda: dashboard.show(study)))
+    named = options.experiment, options.preset, options.overrides
+    sys.exit(cli.guard(lambda: dashboard.show(studies.folder_of(*named))))

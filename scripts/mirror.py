@@ -7,10 +7,13 @@ import sys
 
 from degradation import cli
 from degradation.mirroring import mirror_study
+from degradation.studies import folder_of
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--experiment", default="depth_sweep")
+    parser.add_argument("--experiment", default="depth_sweep", help="adhoc: runs without a study")
     parser.add_argument("--preset", default="quick")
+    parser.add_argument("overrides", nargs="*", help="such as output_root=/scratch/runs")
     options = parser.parse_args()
-    sys.exit(cli.guard(lambda: mirror_study(options.experiment, options.preset)))
+    named = options.experiment, options.preset, options.overrides
+    sys.exit(cli.guard(lambda: mirror_study(folder_of(*named))))

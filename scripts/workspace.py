@@ -4,12 +4,13 @@ needs an account, save it there (`make workspace`).
 
 import argparse
 import sys
+from collections.abc import Sequence
 
-from degradation import cli, workspace
+from degradation import cli, logged, workspace
 from degradation.config import ConfigError
 
 
-def main(experiment: str, preset: str, saved: bool) -> None:
+def main(experiment: str, preset: str, overrides: Sequence[str], saved: bool) -> None:
     try:
         import wandb_workspaces  # noqa: F401
     except ImportError:
@@ -18,16 +19,18 @@ def main(experiment: str, preset: str, saved: bool) -> None:
             "accepted after: pip install wandb-workspaces"
         ) from None
     if saved:
-        print(*workspace.save(experiment, preset), sep="\n")
+        print(workspace.save(experiment, preset, overrides))
     else:
-        print(*workspace.outline(workspace.study_of(experiment, preset)), sep="\n")
+        print(*workspace.outline(logged.study_of(experiment, preset, overrides)), sep="\n")
         print("not saved; --save does, with an account")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--experiment", default="depth_sweep")
+    parser.add_argument("--experiment", default="depth_sweep", help="adhoc: runs without a study")
     parser.add_argument("--preset", default="quick")
     parser.add_argument("--save", action="store_true")
+    parser.add_argument("overrides", nargs="*", help="such as output_root=/scratch/runs")
     options = parser.parse_args()
-    sys.exit(cli.guard(lambda: main(options.experiment, options.preset, options.save)))
+    named = options.experiment, options.preset, options.overrides
+    sys.exit(cli.guard(lambda: main(*named, options.save)))

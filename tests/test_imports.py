@@ -22,7 +22,7 @@ LAYERS = (
     {"loop"},
     {"growth"},
     {"cli", "named_code", "analysis"},
-    {"places"},
+    {"studies"},
     {"fleet", "listing"},
     {"train"},
 )

@@ -100,7 +100,7 @@ def id_of(run: records.Run) -> str:
 
 def sync(capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
     """Exit status, stdout without the runs' addresses, stderr."""
-    status = cli.guard(lambda: mirroring.sync_study("adhoc", "quick"))
+    status = cli.guard(lambda: mirroring.sync_study(Path("outputs/adhoc/quick")))
     out, err = capsys.readouterr()
     return status, re.sub("^W&B: .*/runs/.*\n", "", out), err
 
@@ -169,6 +169,20 @@ def test_sync_without_a_key_or_runs_is_one_line(
     assert sync(capsys) == (2, "", f"{line}\n")
     assert server.requests == []
     assert not Path("outputs/adhoc/quick/wandb").exists()
+
+
+@pytest.mark.parametrize(
+    ("study", "command"),
+    [
+        ("outputs/lesion/paper", "make sync EXPERIMENT=lesion PRESET=paper"),
+        (
+            "/big disk/lesion/paper",
+            "python scripts/sync.py --experiment=lesion --preset=paper 'output_root=/big disk'",
+        ),
+    ],
+)
+def test_what_uploads_a_study_later(study: str, command: str) -> None:
+    assert uploads.sync_command(Path(study)) == command
 
 
 def test_a_sweep_tells_its_address_at_its_first_run_and_at_its_end(

@@ -14,11 +14,11 @@ from degradation.config import Config, ConfigError
 from degradation.records import Run
 
 
-def mirror_study(experiment: str, preset: str) -> int:
-    """W&B's files in outputs/ anew; the exit status, 0 if all runs are then there. Raises
-    ConfigError where there are no runs.
+def mirror_study(study: Path) -> int:
+    """W&B's files of a study anew, of its runs in results/ if it has no others; the exit status, 0
+    if all runs are then there. Raises ConfigError where there are no runs.
     """
-    study, run_dirs = runs_of(experiment, preset)
+    run_dirs = runs_of(study, Path("results", *study.parts[-2:]))
     mirrored = 0
     for run_dir in run_dirs:
         with _read_alone(run_dir) as run:
@@ -27,12 +27,12 @@ def mirror_study(experiment: str, preset: str) -> int:
     return 0 if mirrored == len(run_dirs) else 1
 
 
-def sync_study(experiment: str, preset: str) -> int:
+def sync_study(study: Path) -> int:
     """Uploads what the server has not, and returns the exit status: 0 if it then has all.
 
     Raises ConfigError where there are no runs or no key, and ConnectionError.
     """
-    study, run_dirs = runs_of(experiment, preset, ("outputs",))
+    run_dirs = runs_of(study)
     if not account.has_key():
         raise ConfigError(account.NO_KEY)
     uploads.tell_anew(study)
@@ -45,16 +45,13 @@ def sync_study(experiment: str, preset: str) -> int:
     return 0 if had + sent == len(run_dirs) else 1
 
 
-def runs_of(
-    experiment: str, preset: str, roots: Sequence[str] = ("outputs", "results")
-) -> tuple[Path, Sequence[Path]]:
-    """The study's folder in outputs/, and its runs in the first of the roots that has some."""
-    places = [Path(root, experiment, preset) for root in roots]
+def runs_of(*places: Path) -> Sequence[Path]:
+    """The runs in the first of a study's folders that has some."""
     found = next(filter(None, (list(records.run_dirs(place)) for place in places)), None)
     if found is None:
-        where = " or ".join(map(str, places))
-        raise ConfigError(f"{experiment}/{preset}: no runs in {where}")
-    return Path("outputs", experiment, preset), found
+        name, where = "/".join(places[0].parts[-2:]), " or ".join(map(str, places))
+        raise ConfigError(f"{name}: no runs in {where}")
+    return found
 
 
 def copy_run(run: Run, study: Path, mode: str) -> bool:

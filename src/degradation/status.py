@@ -3,16 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
-from degradation import cli, config, listing, records
+from degradation import listing, records, studies
 from degradation.analysis import live
 from degradation.analysis.progress import Planned, Sweep
-from degradation.config import Config, ConfigError
-
-ADHOC = "adhoc"
-"""Runs without a study: nothing is planned, what lies there is shown."""
+from degradation.config import Config
 
 
 def status(experiment: str, preset: str, seeds: str, overrides: Sequence[str] = ()) -> None:
@@ -40,16 +36,8 @@ def study_of(
     experiment: str, preset: str, seeds: str, overrides: Sequence[str] = ()
 ) -> tuple[Path, list[Planned]]:
     """Where it lies, and its runs: those planned, and of other seeds those begun."""
-    for key, name in (("experiment", experiment), ("preset", preset)):
-        if not name.isidentifier():  # Hydra would take it for a number, or for a list
-            raise ConfigError(f"{key}: {name!r}; accepted: a name")
     chosen = [f"seed={','.join(seeds.replace(',', ' ').split())}"] if seeds.strip() else []
-    runs: dict[str, Config] = {}
-    if experiment == ADHOC:
-        study = config.study_dir(config.from_dict(cli.points([f"preset={preset}", *overrides])[0]))
-    else:
-        runs = cli.sweep(experiment, preset, [*chosen, *overrides])
-        study = config.study_dir(next(iter(runs.values())))
+    study, runs = studies.study_of(experiment, preset, [*chosen, *overrides])
     begun = set() if chosen else {path.name for path in records.run_dirs(study)} - runs.keys()
     found = {name: _made_as(study / "runs" / name) for name in sorted(begun)}
     readable = {name: cfg for name, cfg in found.items() if cfg}
@@ -60,6 +48,6 @@ def study_of(
 def _made_as(run_dir: Path) -> Config | None:
     """None where the config cannot be read."""
     try:
-        return config.from_dict(records.read_config(run_dir) or {})
-    except (ValueError, OmegaConfBaseException):
+        return studies.config_of(run_dir)
+    except ValueError:
         return None

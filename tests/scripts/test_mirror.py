@@ -87,13 +87,27 @@ def test_a_copy_that_a_full_disk_cuts_does_not_take_the_place_of_a_whole_one(
     assert done.stderr.startswith(f"error: outputs/adhoc/quick/runs/{damaged.name}/metrics.jsonl")
     assert done.stdout == "1 of 2 runs in outputs/adhoc/quick/wandb\n"
     (file,) = copies(study, whole.name)
-    rows = without_kinds(history(read_wandb(file)), {"running": "train/error_pct"})
-    assert rows == read_lines(whole / "metrics.jsonl")
+    copied = without_kinds(history(read_wandb(file)), {"running": "train/error_pct"})
+    assert copied == read_lines(whole / "metrics.jsonl")
+
+
+def test_a_study_that_lies_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # no account
+    run = ("data=shapes", "tracking=off", *TINY, "output_root=else where")
+    assert command(run, tmp_path)[0] == 0
+    study = tmp_path / "else where" / "adhoc" / "quick"
+    [run_dir] = study.glob("runs/*")
+    done = mirror(tmp_path, "--experiment=adhoc", "output_root=else where")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "1 of 1 runs in else where/adhoc/quick/wandb\n"
+    [file] = copies(study, run_dir.name)
+    assert without_kinds(history(read_wandb(file))) == read_lines(run_dir / "metrics.jsonl")
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_a_study_without_runs_is_one_line(tmp_path: Path) -> None:
-    done = mirror(tmp_path, "--experiment=nothing")
+    done = mirror(tmp_path, "--experiment=lesion", "output_root=elsewhere")
     assert done.returncode == 2
-    places = "outputs/nothing/quick or results/nothing/quick"
-    assert done.stderr == f"error: nothing/quick: no runs in {places}\n"
+    places = "elsewhere/lesion/quick or results/lesion/quick"
+    assert done.stderr == f"error: lesion/quick: no runs in {places}\n"
     assert list(tmp_path.iterdir()) == []
