@@ -1,60 +1,134 @@
-"""`make dashboard`: a study's curves in the terminal, by `wandb leet`.
+"""`make dashboard`: a study's curves in the terminal, by `wandb leet`, plain beside residual.
 
 leet lists runs by the names of their folders, and of wandb's (`offline-run-20260101_120000-...`) it
-has room for what all have in common. So it is shown links, with the runs' own names.
+has room for what all have in common. So it is shown links, with the runs' own names. It opens on
+one run, and has no setting for more: a run of each other arm is selected as a user would do it.
 """
 
 import contextlib
+import fcntl
 import json
 import os
+import pty
 import re
-import subprocess
+import shutil
+import signal
 import sys
 import tempfile
+import termios
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from degradation import records, uploads
+from degradation.analysis.live import shortened
 from degradation.config import ConfigError
 
 LOOK_EVERY_S = 2.0
 """For runs that begin while it is open."""
-STAMP = "00000000_000000"
-"""Where leet wants a time, by which it sorts; all the same, it sorts by name."""
+CHARTS = "^(train|test|running)_(error_pct|loss)/"
+"""Those that it opens on."""
+SETTINGS = {
+    "workspace_metrics_grid": {"rows": 2, "cols": 2},  # the kinds side by side
+    "workspace_overview_visible": False,
+}
+DOWN, SELECT, HIDE = "s", " ", "["
+"""Keys of leet's list."""
+WIDE = 130
+"""Columns below which there is no room for the list and the charts' titles."""
+LISTED = rb"Runs\S* \[(\d+ items|\d+-\d+ of \d+)\]"
+"""The list's head, once it is there."""
 
 
 def show(study: Path) -> int:
-    """The exit status of leet. Raises ConfigError where there is nothing to show."""
+    """The exit status of leet. Raises ConfigError without a terminal or anything to show."""
     if not files(study):
         raise ConfigError(
             f"{study / 'wandb'}: no W&B files; runs write them (but not with tracking=off), and "
             "`make mirror` makes them from records"
         )
-    closed = threading.Event()
-    with tempfile.TemporaryDirectory(prefix="degradation-") as folder:
-        settings = {"metrics_filter": {"query": _measure(study)}}
-        Path(folder, ".wandb-leet.json").write_text(json.dumps(settings))
-        link(study, Path(folder))
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise ConfigError("dashboard: needs a terminal")
+    with tempfile.TemporaryDirectory(prefix="degradation-") as name:
+        folder, columns = Path(name), shutil.get_terminal_size().columns
+        state = {"metrics_filter": {"query": CHARTS}}
+        (folder / ".wandb-leet.json").write_text(json.dumps(state))
+        (folder / "wandb-leet.json").write_text(json.dumps(_own_settings() | SETTINGS))
+        link(study, folder, columns)
+        closed = threading.Event()
 
         def follow() -> None:
             while not closed.wait(LOOK_EVERY_S):
-                link(study, Path(folder))
+                link(study, folder, columns)
 
         follower = threading.Thread(target=follow)
-        follower.start()
         try:
-            command = [sys.executable, "-m", "wandb", "leet", folder]
-            environment = os.environ | {"WANDB_ERROR_REPORTING": "false"}
-            return subprocess.run(command, env=environment, check=False).returncode
+            return _leet(folder, follower, HIDE * (columns < WIDE))
         finally:
             closed.set()
-            follower.join()
+            if follower.ident:
+                follower.join()
 
 
-def link(study: Path, folder: Path) -> None:
+def _own_settings() -> dict[str, object]:
+    """The user's, such as colours."""
+    place = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser()
+    try:
+        found = json.loads((place / "wandb-leet.json").read_bytes())
+    except (OSError, ValueError):
+        found = {}
+    return found if isinstance(found, dict) else {}
+
+
+def _leet(folder: Path, follower: threading.Thread, last: str) -> int:
+    """In a terminal of its own inside of ours, so that keys can be typed once its list is there;
+    last: those after the arms'.
+    """
+    environment = (f"WANDB_CONFIG_DIR={folder}", "WANDB_ERROR_REPORTING=false")
+    typed, screen = keys(sorted(place.name for place in folder.glob("run-*"))) + last, b""
+
+    def read(terminal: int) -> bytes:
+        nonlocal typed, screen
+
+        def fit(*_: object) -> None:
+            size = fcntl.ioctl(sys.stdin, termios.TIOCGWINSZ, bytes(8))
+            fcntl.ioctl(terminal, termios.TIOCSWINSZ, size)
+
+        if not follower.ident:  # not before the fork
+            follower.start()
+            signal.signal(signal.SIGWINCH, fit)
+            fit()
+        said = os.read(terminal, 65536)
+        if typed:
+            screen += said
+            if re.search(LISTED, screen):
+                os.write(terminal, typed.encode())
+                typed = ""
+        return said
+
+    command = ["env", *environment, sys.executable, "-m", "wandb", "leet", str(folder)]
+    return os.waitstatus_to_exitcode(pty.spawn(command, read))
+
+
+def keys(shown: Sequence[str]) -> str:
+    """What selects the first run of each arm in the list, from its top, where leet has selected."""
+    typed, arms = "", set[str]()
+    for name in shown:
+        arm = records.arm_of(name.split("-", 2)[2])
+        typed += SELECT * (arm not in arms and bool(arms)) + DOWN
+        arms.add(arm)
+    return typed.rstrip(DOWN)
+
+
+def link(study: Path, folder: Path, columns: int) -> None:
     """A folder with a link for each run."""
-    for name, file in files(study).items():
-        place = folder / f"run-{STAMP}-{name}" / f"run-{name}.wandb"
+    found = files(study)
+    room = min(max(int(0.382 * columns), 40), 120) - len(f"  {_place('')}...")  # of leet's list
+    short = {name: shortened(name, room) for name in found}
+    for name, file in found.items():
+        is_one = list(short.values()).count(short[name]) == 1
+        shown = short[name] if is_one else name
+        place = folder / f"{_place(name)}{shown}" / f"run-{shown}.wandb"
         new = folder / ".new"
         with contextlib.suppress(OSError):  # looked at again in a moment
             place.parent.mkdir(exist_ok=True)
@@ -62,6 +136,16 @@ def link(study: Path, folder: Path) -> None:
                 new.unlink(missing_ok=True)
                 new.symlink_to(file)
                 new.replace(place)
+
+
+def _place(name: str) -> str:
+    """`run-00010000_000056-`: where leet wants a time, by which it would put the newest first. This
+    is none, so it sorts by name: by seed (of year 1), kind and depth.
+    """
+    match = re.match(r"(plain|residual)-(\d+)(?:-.+)?-s(\d+)$", name)
+    kind, depth, seed = match.groups() if match else ("plain", 0, 0)
+    number = (kind == "residual") * 100_000 + min(int(depth), 99_999)
+    return f"run-{min(int(seed), 9_999):04}0000_{number:06}-"
 
 
 def files(study: Path) -> dict[str, Path]:
@@ -73,14 +157,11 @@ def files(study: Path) -> dict[str, Path]:
         if (match := re.match(r"(?:offline-)?run-(\d+_\d+)-", file.parent.name))
     ]
     return {
-        re.sub("-[0-9a-f]{8}$", "", ours.get(run_id, run_id).removeprefix(prefix)): file
+        _name(ours.get(run_id, run_id)).removeprefix(prefix): file
         for _, run_id, _, file in sorted(found)  # the second of a second has a folder `...-1`
     }
 
 
-def _measure(study: Path) -> str:
-    """What to show first: errors, or losses of nets that have none."""
-    for run_dir in records.run_dirs(study):
-        if rows := records.read_rows(run_dir / records.METRICS):
-            return "error_pct" if any("error_pct" in key for row in rows for key in row) else "loss"
-    return "error_pct"
+def _name(our_id: str) -> str:
+    """Without the config's hash, where that is not all that tells it from others."""
+    return our_id if len(our_id) >= 128 else re.sub("-[0-9a-f]{8}$", "", our_id)

@@ -147,7 +147,7 @@ def view(runs: Sequence[Progress], workers: int, width: int, height: int | None 
         table.add_column(name, justify="left" if name in ENDS else "right", no_wrap=True)
     for arm in shown:
         cells = dict(zip(COLUMNS, arm.cells, strict=False))
-        cells["arm"] = _shortened(cells["arm"], widths["arm"] - 1)
+        cells["arm"] = shortened(cells["arm"], widths["arm"] - 1)
         status = Text(arm.status, STYLES.get(arm.status, "red"))
         table.add_row(*(cells[name] for name in columns[:-1]), status)
     rest = [arm.status for arm in arms if arm not in shown]
@@ -158,7 +158,7 @@ def view(runs: Sequence[Progress], workers: int, width: int, height: int | None 
     return Group(table, Text(f"and {len(rest)} more arms: {counts}" if rest else ""), whole)
 
 
-def _shortened(name: str, length: int) -> str:
+def shortened(name: str, length: int) -> str:
     """Without its middle where it is too long: kind and depth stand first, the last change last."""
     if len(name) <= length:
         return name
