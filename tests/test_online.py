@@ -151,7 +151,8 @@ def test_sync_where_the_server_is_away_is_one_line_and_loses_nothing(
     server.kill()
     status, out, err = sync(capsys)
     assert (status, out) == (2, "")
-    assert err == f"error: W&B cannot start online: ConnectionError: {server.url}: no connection\n"
+    reason = f"W&B's server {server.url}: no connection"
+    assert err == f"error: W&B cannot start online: ConnectionError: {reason}\n"
     [file] = Path("outputs/adhoc/quick/wandb").glob("offline-run-*/*.wandb")
     assert history(read_wandb(file)) == ROWS
 
@@ -232,7 +233,7 @@ def test_the_sweep_of_an_agent_sees_its_run_and_keeps_it(
     assert without_kinds(server.rows("agent123")) == run.rows
     said = server.runs["agent123"]
     assert (said["sweep"], said["jobType"]) == ("sweep1", "train")
-    assert list(dashboard.files(Path("outputs/adhoc/quick"))) == [id_of(run)[12:-9]]
+    assert list(dashboard.files(Path("outputs/adhoc/quick"))) == [id_of(run)[12:]]  # cut, so with its hash
 
     for name in ("WANDB_SWEEP_ID", "WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH"):
         monkeypatch.delenv(name)

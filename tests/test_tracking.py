@@ -471,7 +471,7 @@ def test_a_server_that_is_away_leaves_the_run_offline(tmp_path: Path) -> None:
     assert process.returncode == 0
     assert re.fullmatch(
         r"W&B cannot start online; the run goes on, and `python scripts/sync.py .*` uploads it "
-        rf"later: ConnectionError: http://127.0.0.1:{port}: no connection\n",
+        rf"later: ConnectionError: W&B's server http://127.0.0.1:{port}: no connection\n",
         output,
     )
     assert history(mirrored(tmp_path)) == history(mirrored(tmp_path, 1)) == ROWS

@@ -22,7 +22,7 @@ def test_any_answer_is_one(status: int, server: Server) -> None:
 def test_a_server_that_hangs_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wandb_start, "ANSWER_S", 0.2)
     server.status = 0
-    with pytest.raises(ConnectionError, match=f"^{server.url}: no answer$"):
+    with pytest.raises(ConnectionError, match=f"^W&B's server {server.url}: no answer$"):
         wandb_start.ask()
     assert server.hanging == 1  # asked once
     assert wandb_start.is_away()

@@ -219,3 +219,12 @@ def test_save_sends_it_to_the_accounts_own_place(server: Server) -> None:
     assert view["type"] == "project-view"
     assert (view["entityName"], view["displayName"]) == ("student", "depth_sweep, quick")
     assert "wandb_workspaces" in sys.modules
+
+
+def test_save_where_the_server_is_away_is_one_line(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.kill()
+    assert cli.guard(lambda: print(workspace.save("depth_sweep", "quick"))) == 2
+    line = f"error: W&B's server {server.url}: no connection\n"
+    assert capsys.readouterr() == ("", line)

@@ -84,7 +84,7 @@ def ask() -> None:
     if server not in _why_away:
         _why_away[server] = _asked(server)
     if reason := _why_away[server]:
-        raise ConnectionError(f"{server}: {reason}")
+        raise ConnectionError(f"W&B's server {server}: {reason}")
 
 
 def is_away() -> bool:

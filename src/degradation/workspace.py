@@ -8,7 +8,7 @@ A view shows one set of runs in all of its panels, so each kind has keys of its 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from degradation import account, cli, measured
+from degradation import account, cli, measured, wandb_start
 from degradation.config import ConfigError
 from degradation.logged import Study, study_of
 
@@ -181,6 +181,7 @@ def save(experiment: str, preset: str, overrides: Sequence[str] = ()) -> str:
     """
     if not account.has_key():
         raise ConfigError(account.NO_KEY)
+    wandb_start.ask()
     import wandb
 
     wandb.setup(wandb.Settings(silent=True))
