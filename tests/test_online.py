@@ -233,7 +233,9 @@ def test_the_sweep_of_an_agent_sees_its_run_and_keeps_it(
     assert without_kinds(server.rows("agent123")) == run.rows
     said = server.runs["agent123"]
     assert (said["sweep"], said["jobType"]) == ("sweep1", "train")
-    assert list(dashboard.files(Path("outputs/adhoc/quick"))) == [id_of(run)[12:]]  # cut, so with its hash
+    assert list(dashboard.files(Path("outputs/adhoc/quick"))) == [
+        id_of(run)[12:]
+    ]  # cut, so with its hash
 
     for name in ("WANDB_SWEEP_ID", "WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH"):
         monkeypatch.delenv(name)

@@ -70,6 +70,13 @@ def test_the_question_carries_no_key(
     assert KEY not in str(headers)
 
 
+def test_it_is_asked_through_the_proxy(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", "http://wandb.invalid")
+    monkeypatch.setenv("http_proxy", server.url)
+    wandb_start.ask()
+    assert [headers["Host"] for headers in server.asked] == ["wandb.invalid"]
+
+
 def test_it_is_asked_once_a_process_also_where_it_is_away(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
