@@ -62,3 +62,5 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Server]
         monkeypatch.setenv("WANDB_API_KEY", KEY)
         monkeypatch.setenv("WANDB_BASE_URL", running.url)
         yield running
+        if "wandb" in sys.modules:  # whose service would know this server in the next test too
+            sys.modules["wandb"].teardown()
