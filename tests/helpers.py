@@ -163,14 +163,16 @@ def start(
     )
 
 
-def on_a_terminal(arguments: Sequence[str], cwd: Path) -> tuple[int, int]:
-    """Python on a terminal of its own, of 24 lines and 80 columns: its process and the terminal."""
+def on_a_terminal(
+    arguments: Sequence[str], cwd: Path, lines: int = 24, columns: int = 80
+) -> tuple[int, int]:
+    """Python on a terminal of its own: its process and the terminal."""
     pid, fd = pty.fork()
     if pid == 0:
+        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored where the tests run in a background
         os.chdir(cwd)
         os.execve(sys.executable, [sys.executable, *arguments], {**os.environ, "TERM": "xterm"})
-    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     return pid, fd
 
 

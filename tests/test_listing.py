@@ -82,9 +82,10 @@ def read_to_the_end(fd: int) -> bytes:
             return shown
 
 
-def without_view(shown: bytes) -> list[str]:
+def without_view(shown: bytes, height: int = 24) -> list[str]:
     """The lines that stay, on a terminal that knows what xterm does: `CSI 2K` empties the cursor's
-    line, `CSI 1A` goes one up; no other code moves the cursor or takes anything back.
+    line, `CSI 1A` goes one up, but not to what has left the screen; no other code moves the cursor
+    or takes anything back.
     """
     lines, at = [""], 0
     for code, text in re.findall(r"\x1b\[([0-9;?]*[A-Za-z])|([^\x1b]+)", shown.decode()):
@@ -92,7 +93,7 @@ def without_view(shown: bytes) -> list[str]:
         if code == "2K":
             lines[at] = ""
         elif code == "1A":
-            at -= 1
+            at = max(at - 1, len(lines) - height)
         for char in text.replace("\r", ""):
             if char == "\n":
                 at += 1
@@ -102,32 +103,47 @@ def without_view(shown: bytes) -> list[str]:
     return [line for line in lines if line.strip()]
 
 
-@pytest.mark.parametrize("launcher", ["pool", "fleet"])
+@pytest.mark.parametrize(
+    ("launcher", "lines", "columns"),
+    [
+        ("pool", 12, 80),
+        ("fleet", 0, 0),
+    ],  # where not all arms have room; of a size that nobody knows
+)
 def test_on_a_terminal_all_arms_stand_below_the_lines(
-    launcher: str, here: Path, capsys: pytest.CaptureFixture[str]
+    launcher: str, lines: int, columns: int, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sweep = ["-m", *RUN, "model.depth=8", "seed=0,1"]
+    rates = ",".join(f"0.{rate:02}" for rate in range(1, 13))
+    sweep = ["-m", *RUN, "model.depth=8", f"optim.lr={rates}"]
     (here / "elsewhere").mkdir()
     with contextlib.chdir(here / "elsewhere"):
         assert call(*sweep) == 0
-    lines = capsys.readouterr().out.splitlines()
-    pid, fd = on_a_terminal(["-m", "degradation", *sweep, f"hydra/launcher={launcher}"], here)
+    told = capsys.readouterr().out.splitlines()
+    command = ["-m", "degradation", *sweep, f"hydra/launcher={launcher}"]
+    pid, fd = on_a_terminal(command, here, lines, columns)
     shown = read_to_the_end(fd)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert re.search(rb"\d+ %.{,20} 0/2 runs", shown)
-    assert sorted(without_view(shown)) == sorted(lines)
+    assert re.search(rb"\d+ %.{,20} \d/12 runs", shown)
+    assert sorted(without_view(shown, lines or 24)) == sorted(told)
 
 
-def test_ctrl_c_on_a_terminal_leaves_the_cursor_and_the_word(here: Path) -> None:
+@pytest.mark.parametrize("twice", [False, True])
+def test_ctrl_c_on_a_terminal_leaves_the_cursor_and_the_word(twice: bool, here: Path) -> None:
     endless = [*RUN, "model.depth=8", "schedule.iterations=1000000", "seed=0,1"]
     pid, fd = on_a_terminal(["-m", "degradation", "-m", *endless], here)
     shown = b""
     while b"0/2 runs, 1 running" not in shown:
         shown += os.read(fd, 65536)
     os.write(fd, b"\x03")
+    while twice and b"interrupted" not in shown:
+        shown += os.read(fd, 65536)
+    if twice:  # while the list is made
+        os.write(fd, b"\x03")
     shown += read_to_the_end(fd)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
+    assert b"Traceback" not in shown
     assert shown.rfind(b"\x1b[?25h") > shown.rfind(b"\x1b[?25l") >= 0
-    *_, word, count, _, _ = without_view(shown)  # the arm, and what is left
-    assert word == "interrupted; the same command continues"
-    assert count == "2 runs: 0 ended, 2 not, 0 refused"
+    if not twice:
+        *_, word, count, _, _ = without_view(shown)  # the arm, and what is left
+        assert word == "interrupted; the same command continues"
+        assert count == "2 runs: 0 ended, 2 not, 0 refused"

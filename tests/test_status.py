@@ -68,6 +68,24 @@ def test_runs_without_a_study_finished_at_work_and_interrupted(
     assert whole.endswith("2/3 runs, 1 stopped")
 
 
+def test_a_sweep_at_work_shows_its_own_runs(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not those of the study that nobody is at work on."""
+    axes = ["+experiment=depth_sweep", "model.depth=8", "seed=0,5"]
+    endless = start(["-m", *axes, *RUN[:2], *TINY[1:], "schedule.iterations=1000000"], here)
+    try:
+        wait_for(lambda: bool(list(here.glob("outputs/depth_sweep/quick/runs/*/.lock"))), endless)
+        _, _, *arms, whole = told(capsys, "depth_sweep", "quick")
+        assert {line.partition("-augment")[0] for line in arms} == {"plain-8", "residual-8"}
+        assert "0/4 runs, 1 running" in whole
+        *_, whole = told(capsys, "depth_sweep", "quick", seeds="0")
+        assert "0/8 runs" in whole  # what is asked for
+    finally:
+        endless.send_signal(signal.SIGKILL)
+        endless.communicate()
+    *_, whole = told(capsys, "depth_sweep", "quick")
+    assert "/25 runs" in whole
+
+
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("content", ["", "[1]", "model: {depth: [", "model: {depth: ${seed}}"])
 def test_a_run_whose_config_cannot_be_read(

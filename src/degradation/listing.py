@@ -18,14 +18,14 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from degradation import uploads
+from degradation import stopping, uploads
 
 if TYPE_CHECKING:
     from degradation.analysis.progress import Planned
     from degradation.config import Config
 
 _overrides: list[str] = []
-_view = contextlib.ExitStack()
+_meanwhile = contextlib.ExitStack()
 
 
 class Sweep(Callback):
@@ -41,30 +41,52 @@ class Sweep(Callback):
         if status := cli.guard(distributed.refuse_sweep):
             sys.exit(status)  # past Hydra, which would go on
         _overrides[:] = config.hydra.overrides.task
-        if sys.stdout.isatty():
-            _view.enter_context(_below_lines())
+        _meanwhile.enter_context(_at_work())
 
 
-def end_view() -> None:
-    """Of the multirun that this process made, if it did."""
-    _view.close()
+def tell(command: Sequence[str]) -> None:
+    """Prints what a multirun says at its end, if this process has made one; command: as typed."""
+    with stopping.closing():  # half of the view would stay
+        _meanwhile.close()
+    with contextlib.suppress(HydraException, OmegaConfBaseException):  # had their line
+        for line in lines(command):
+            print(line)
 
 
-def _below_lines() -> contextlib.AbstractContextManager[None]:
+@contextlib.contextmanager
+def _at_work() -> Iterator[None]:
+    """While it is, `make status` knows the runs from elsewhere, and a terminal shows them."""
     from degradation import config
-    from degradation.analysis import below, progress
+    from degradation.analysis import plans
 
     try:
         with _hydra_aside():
             runs, _ = _runs(_overrides)
     except (HydraException, OmegaConfBaseException):  # which Hydra is about to tell
-        return contextlib.nullcontext()
-    studies = {config.study_dir(cfg) for cfg in runs.values()}
-    if len(studies) != 1:
-        return contextlib.nullcontext()  # a table is of one study
-    (study,) = studies
-    sweep = progress.Sweep(study, planned(runs), is_own=True, began=time.time_ns())
-    return below.below_lines(sweep)
+        runs = {}
+    studies: dict[Path, dict[str, Config]] = {}
+    for name, cfg in runs.items():
+        studies.setdefault(config.study_dir(cfg), {})[name] = cfg
+    with contextlib.ExitStack() as stack:
+        for study, members in studies.items():
+            stack.enter_context(plans.announced(study, planned(members)))
+        if len(studies) == 1 and _is_interactive():  # a table is of one study
+            stack.enter_context(_view(study, planned(runs)))
+        yield
+
+
+def _is_interactive() -> bool:
+    if not sys.stdout.isatty():
+        return False
+    from rich.console import Console
+
+    return Console().is_interactive
+
+
+def _view(study: Path, runs: "Sequence[Planned]") -> contextlib.AbstractContextManager[None]:
+    from degradation.analysis import below, progress
+
+    return below.below_lines(progress.Sweep(study, runs, is_own=True, began=time.time_ns()))
 
 
 def planned(runs: Mapping[str, "Config"]) -> list["Planned"]:
@@ -109,7 +131,8 @@ def lines(command: Sequence[str]) -> Iterator[str]:
             state = "damaged"  # the run itself has said how
         ended += state in (records.FINISHED, records.DIVERGED)
         arms.setdefault(records.arm_of(name), []).append(f"s{cfg.seed} {state}")
-    yield f"{len(cfgs) + refused} runs: {ended} ended, {len(cfgs) - ended} not, {refused} refused"
+    all_runs = f"{len(cfgs) + refused} run{'s' * (len(cfgs) + refused != 1)}"
+    yield f"{all_runs}: {ended} ended, {len(cfgs) - ended} not, {refused} refused"
     yield from (f"  {arm:<20} {', '.join(states)}" for arm, states in arms.items())
     if ended < len(cfgs):
         yield f"what is left: degradation {shlex.join(command)}"

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from degradation import listing, records, studies
-from degradation.analysis import live
+from degradation.analysis import live, plans
 from degradation.analysis.progress import Planned, Sweep
 from degradation.config import Config
 
@@ -35,14 +35,22 @@ def status(experiment: str, preset: str, seeds: str, overrides: Sequence[str] = 
 def study_of(
     experiment: str, preset: str, seeds: str, overrides: Sequence[str] = ()
 ) -> tuple[Path, list[Planned]]:
-    """Where it lies, and its runs: those planned, and of other seeds those begun."""
+    """Where it lies, and its runs: of multiruns that are at work theirs, else those planned, and
+    whichever others have been begun; with `seeds` only those planned.
+    """
     chosen = [f"seed={','.join(seeds.replace(',', ' ').split())}"] if seeds.strip() else []
     study, runs = studies.study_of(experiment, preset, [*chosen, *overrides])
-    begun = set() if chosen else {path.name for path in records.run_dirs(study)} - runs.keys()
-    found = {name: _made_as(study / "runs" / name) for name in sorted(begun)}
+    if chosen:
+        return study, listing.planned(runs)
+    begun = {path.name for path in records.run_dirs(study)}
+    at_work = plans.at_work(study)
+    if at_work:
+        runs = {name: runs[name] for name in runs.keys() & begun}
+    others = begun - runs.keys() - {one.name for one in at_work}
+    found = {name: _made_as(study / "runs" / name) for name in sorted(others)}
     readable = {name: cfg for name, cfg in found.items() if cfg}
     damaged = [Planned(name, 1, 1.0, is_damaged=True) for name in found if name not in readable]
-    return study, [*listing.planned(runs | readable), *damaged]
+    return study, [*at_work, *listing.planned(runs | readable), *damaged]
 
 
 def _made_as(run_dir: Path) -> Config | None:

@@ -25,6 +25,7 @@ TORCHRUN = "TORCHELASTIC_RUN_ID"
 
 _noted: signal.Signals | None = None
 _in_training = 0
+_is_closing = False
 _torchrun = os.getppid() if TORCHRUN in os.environ else None
 _before: dict[signal.Signals, Any] = {}
 """The handlers that ours have taken the place of."""
@@ -72,6 +73,17 @@ def training() -> Iterator[None]:
         _in_training -= 1
 
 
+@contextlib.contextmanager
+def closing() -> Iterator[None]:
+    """A moment that no signal breaks off, a second Ctrl-C neither."""
+    global _is_closing  # noqa: PLW0603
+    _is_closing = True
+    try:
+        yield
+    finally:
+        _is_closing = False
+
+
 def obey() -> None:
     """From now on; does nothing where that has been said already, or outside the main thread."""
     if _before or threading.current_thread() is not threading.main_thread():
@@ -111,6 +123,8 @@ def _note(number: int, frame: FrameType | None) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(worker.pid, signal.SIGTERM)  # type: ignore[arg-type]
     waits = _in_training or workers or is_worker()
+    if _is_closing:
+        return
     if (again and sign == signal.SIGINT) or not waits:
         raise Stopped(_noted, at_once=True)
 

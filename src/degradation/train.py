@@ -12,10 +12,8 @@ import filelock
 import hydra
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from degradation import (
     account,
@@ -312,26 +310,29 @@ def main() -> None:
     """
     with stopping.obeyed():
         try:
-            status = cli.guard(_checked_main)
-        except SystemExit as end:  # past Hydra; one that has words is not ours
-            if not isinstance(end.code, int):
-                raise
-            status = end.code
-        except BrokenProcessPool:
-            if not stopping.noted():
-                print(f"error: {POOL_ENDED}", file=sys.stderr)
-            status = 1
-        except Exception:
-            if not stopping.noted():  # else it is a pool's way to say that it was ended
-                raise
+            status = _status()
+        except KeyboardInterrupt:  # another one, while the first had its line
             status = 1
         finally:
-            listing.end_view()
+            told = cli.guard(lambda: listing.tell(sys.argv[1:]))
         stopped = stopping.noted()
-        with contextlib.suppress(HydraException, OmegaConfBaseException):  # had their line
-            for line in listing.lines(sys.argv[1:]):
-                print(line)
-    sys.exit(stopped.status if stopped else status)
+    sys.exit(stopped.status if stopped else status or told)
+
+
+def _status() -> int:
+    try:
+        return cli.guard(_checked_main)
+    except SystemExit as end:  # past Hydra; one that has words is not ours
+        if not isinstance(end.code, int):
+            raise
+        return end.code
+    except BrokenProcessPool:
+        if not stopping.noted():
+            print(f"error: {POOL_ENDED}", file=sys.stderr)
+    except Exception:
+        if not stopping.noted():  # else it is a pool's way to say that it was ended
+            raise
+    return 1
 
 
 def _checked_main() -> int | None:

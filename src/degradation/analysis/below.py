@@ -5,7 +5,7 @@ import os
 import select
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console, ConsoleDimensions
 
@@ -21,41 +21,26 @@ TOGETHER_S = 0.5
 
 @contextlib.contextmanager
 def below_lines(sweep: Sweep) -> Iterator[None]:
-    """For the time of the block; standard output has to be a terminal.
+    """For the time of the block, once in a process; standard output has to be a terminal.
 
     All that goes there, from processes started meanwhile too, comes by a pipe to this one, which
-    alone writes to the terminal. Nothing is left of the view at the end.
+    alone writes to the terminal. Nothing is left of the view at the end, but where the window was
+    made narrower, of what had been drawn until then.
     """
-    terminal = os.dup(STDOUT)
     reader, writer = os.pipe()
-    with os.fdopen(terminal, "w", encoding="utf-8", errors="replace") as file:
-        console = Console(file=file)
-        # Ended in this order: a line that is printed while the view goes would leave it there.
-        threads = [
-            _Thread(lambda over: _pass_on(reader, over, console)),
-            _Thread(lambda over: _show(sweep, over, console)),
-        ]
-        try:
-            with _redirected(writer):
-                for thread in threads:
-                    thread.start()
-                yield
-        finally:
-            for thread in threads:
-                thread.end()
-            # The pipe stays: a pool's processes have it, and end some time after their last run.
-
-
-class _Thread(threading.Thread):
-    """Works until it is told that all is over."""
-
-    def __init__(self, work: Callable[[threading.Event], None]):
-        self._over = threading.Event()
-        super().__init__(target=work, args=[self._over], daemon=True)
-
-    def end(self) -> None:
-        self._over.set()
-        self.join()
+    terminal = os.fdopen(os.dup(STDOUT), "w", encoding="utf-8", errors="replace")
+    console, is_over, is_drained = Console(file=terminal), threading.Event(), threading.Event()
+    viewer = threading.Thread(target=_show, args=(sweep, is_drained, console), daemon=True)
+    streams = (reader, is_over, is_drained, viewer, console)
+    printer = threading.Thread(target=_pass_on, args=streams, daemon=True)
+    try:
+        with _redirected(writer):
+            viewer.start()
+            printer.start()
+            yield
+    finally:
+        is_over.set()
+        viewer.join()
 
 
 @contextlib.contextmanager
@@ -76,32 +61,41 @@ def _redirected(writer: int) -> Iterator[None]:
 
 
 def _show(sweep: Sweep, over: threading.Event, console: Console) -> None:
+    def goes_on() -> bool:
+        columns, lines = os.get_terminal_size(console.file.fileno())
+        # rich would ask standard output, a pipe; a terminal that nobody has told its size has none
+        console.size = ConsoleDimensions(columns or 80, lines or 24)
+        return not over.is_set()
+
     with contextlib.suppress(OSError):  # the terminal is gone
-
-        def goes_on() -> bool:
-            columns, lines = os.get_terminal_size(console.file.fileno())
-            console.size = ConsoleDimensions(columns, lines)  # it asks standard output, a pipe
-            return not over.is_set()
-
         live.watch(sweep, goes_on, console, pause=over.wait, is_below_lines=True)
 
 
-def _pass_on(reader: int, over: threading.Event, console: Console) -> None:
-    """Line by line. Where the terminal is gone they are dropped: nobody must wait for the pipe."""
+def _pass_on(
+    reader: int,
+    is_over: threading.Event,
+    is_drained: threading.Event,
+    viewer: threading.Thread,
+    console: Console,
+) -> None:
+    """Line by line, until this process ends: a pool's processes end some time after their last run,
+    and nobody must wait for the pipe. After the last line of the block the view goes; one that is
+    printed while it does would leave it there.
+    """
     rest = b""
-    while (is_written := _is_written(reader)) or not over.is_set():
-        if is_written:
-            over.wait(TOGETHER_S)
+    while True:
+        if select.select([reader], [], [], LOOK_EVERY_S)[0]:
+            is_over.wait(TOGETHER_S)
             *lines, rest = (rest + os.read(reader, 1 << 16)).split(b"\n")
             _print(lines, console)
-    _print([rest] if rest else [], console)
-
-
-def _is_written(reader: int) -> bool:
-    return bool(select.select([reader], [], [], LOOK_EVERY_S)[0])
+        elif is_over.is_set() and not is_drained.is_set():
+            _print([rest] if rest else [], console)
+            rest = b""
+            is_drained.set()
+            viewer.join()
 
 
 def _print(lines: Sequence[bytes], console: Console) -> None:
     if lines:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(Exception):  # of the terminal's; the next lines come all the same
             console.out(b"\n".join(lines).decode(errors="replace"), highlight=False)

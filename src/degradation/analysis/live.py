@@ -83,7 +83,7 @@ def watch(
             over = not running()
             runs = sweep.look(over)
             state = [(run.status, len(run.rows)) for run in runs], console.size, over
-            if state != shown:  # drawing is what costs
+            if state != shown and not (over and is_below_lines):  # drawing is what costs
                 height = None if over else console.size.height
                 live.update(view(runs, sweep.workers, console.width, height), refresh=True)
             shown = state
