@@ -3,22 +3,21 @@
 import sys
 from pathlib import Path
 
-from degradation.analysis.claims import ClaimsError
-from degradation.analysis.curves import StudyError
 from degradation.analysis.report import write_pages
-from degradation.records import RecordError
 
 RESULTS = Path("results")
 
 
 def main() -> int:
     try:
-        pages = write_pages(RESULTS)
-    except (StudyError, ClaimsError, RecordError, OSError) as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
-        return 2
-    print(*pages, sep="\n")
-    return 0
+        written, refused = write_pages(RESULTS)
+    except OSError as error:
+        written, refused = list[Path](), list[Exception]([error])
+    for path in written:
+        print(path)
+    for reason in refused:
+        print("error:", " ".join(str(reason).split()), file=sys.stderr)
+    return 2 if refused else 0
 
 
 if __name__ == "__main__":

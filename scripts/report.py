@@ -26,8 +26,10 @@ def main() -> int:
     root = arguments.root or (outputs if (outputs / name / "runs").is_dir() else RESULTS)
     study, committed = root / name, RESULTS / name
     try:
-        write_report(study)
-        write_list(RESULTS)
+        try:
+            write_report(study)
+        finally:
+            write_list(RESULTS)
         is_other = study.resolve() != committed.resolve()
         print(closing_text(study, committed if is_other else None))
     except (StudyError, ClaimsError, RecordError, OSError) as error:

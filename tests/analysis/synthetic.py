@@ -2,9 +2,15 @@
 
 import random
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from degradation.analysis import report
+from degradation.analysis.claims import of_study
+from degradation.analysis.judge import judge, write_verdict
+from degradation.analysis.page import summary
+from degradation.analysis.sources import read_records
 from degradation.records import DIVERGED, FINISHED, Writer
 
 FINAL_PCT = {  # clean training error, after a trial of the preset `quick`
@@ -87,3 +93,15 @@ def write_study(
             noise = random.Random(f"{kind}-{depth}-{seed}").gauss(0, spread_pct)
             write_run(study, kind, depth, seed, min(90.0, max(0.0, mean + noise)), **changes)
     return study
+
+
+def write_judged(study: Path, repository: Path) -> Path:
+    """Verdict and page as a report writes them, without its figures, which take long; the page."""
+    found = read_records(study)
+    assert found.experiment
+    assert found.preset
+    claims = of_study(found.experiment, found.data or "", repository)
+    verdicts = judge(claims, found.preset, found)
+    lines = [asdict(line) for line in summary.lines(found, claims, verdicts) if line.kind]
+    write_verdict(study / "verdict.json", claims, found.preset, found, verdicts, found=lines)
+    return report.write_page(study, repository)

@@ -9,10 +9,8 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
-from tests.analysis.synthetic import write_run, write_study
+from tests.analysis.synthetic import write_judged, write_run, write_study
 from tests.helpers import read_lines, wait_for
-
-from degradation.analysis.report import write_page
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -39,7 +37,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_run(folder, "plain", 110, 2, None)
     for name in ("forming.png", "forming.dark.png"):
         shutil.copy(ROOT / "results" / "depth_sweep" / "quick" / name, folder)
-    write_page(folder, ROOT)
+    write_judged(folder, ROOT)
     return folder
 
 

@@ -4,6 +4,8 @@ import csv
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +139,44 @@ def test_a_study_without_ended_runs_is_refused(tmp_path: Path) -> None:
         write_report(study, ROOT)
 
 
+def test_a_report_that_is_refused_leaves_nothing_of_an_earlier_one(
+    study: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "depth_sweep" / "quick"
+    shutil.copytree(study, folder)
+    (folder / "reconstructions.png").write_bytes(b"another script's")
+    write_run(folder, "plain", 34, 9, 60.0, preset="paper")
+    with pytest.raises(StudyError, match="preset"):
+        write_report(folder, ROOT)
+    assert {path.name for path in folder.iterdir()} == {
+        "runs", "report.html", "reconstructions.png",
+    }  # fmt: skip
+
+
+def test_a_damaged_verdict_does_not_stop_the_others_report(study: Path, tmp_path: Path) -> None:
+    """By the command, as `make report` and `make pages` call it."""
+    for path in ("experiments", "scripts"):
+        (tmp_path / path).symlink_to(ROOT / path)
+    results = tmp_path / "results"
+    shutil.copytree(study, results / "depth_sweep" / "quick")
+    (results / "lesion" / "quick").mkdir(parents=True)
+    (results / "lesion" / "quick" / "verdict.json").write_text("{")
+
+    def call(script: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, f"scripts/{script}.py"],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    report = call("report")
+    assert (report.returncode, report.stderr) == (0, "")
+    assert "plain-degrades-18-110" in report.stdout
+    pages = call("pages")
+    assert pages.returncode == 2
+    assert pages.stdout.split() == ["results/depth_sweep/quick/report.html", "results/index.html"]
+    assert re.fullmatch("error: results/lesion/quick/verdict.json: .*\n", pages.stderr)
+
+
 def test_published_numbers_are_the_papers() -> None:
     """He et al. 2015, Table 6; no net of depth 18 or 34."""
     numbers = {arm: entry.test_error_pct for arm, entry in tables.published().items()}
@@ -178,8 +218,15 @@ def test_a_damaged_verdict_is_one_line(study: Path, tmp_path: Path, content: str
     path.write_text(content)
     with pytest.raises(StudyError, match=f"{path}: not a ") as one:
         closing_text(study, path.parent)
-    with pytest.raises(StudyError, match=f"{path}: not a ") as other:
-        write_list(tmp_path)
-    assert "\n" not in f"{one.value}{other.value}"
+    assert "\n" not in str(one.value)
+    assert "`make report EXPERIMENT=depth_sweep PRESET=quick`" in str(one.value)
+    others = tmp_path / "blocks" / "quick" / "verdict.json"
+    others.parent.mkdir(parents=True)
+    others.write_text(json.dumps(EMPTY | {"experiment": "blocks", "preset": "quick"}))
+    listed = write_list(tmp_path)
+    assert listed is not None
+    link = "[depth_sweep/quick](depth_sweep/quick/REPORT.md)"
+    assert f"| {link} | `verdict.json` is damaged |  |  |  |" in listed.read_text()
+    assert "| [blocks/quick](blocks/quick/REPORT.md) | c | 0 | 0 | 0 |" in listed.read_text()
     index = Page(write_index(tmp_path))  # where one is damaged the others are shown
     assert f"depth_sweep/quick: {path}: not a " in index.text

@@ -270,10 +270,22 @@ def write_verdict(
     *,
     found: Sequence[Mapping[str, str]] = (),
 ) -> None:
-    """`verdict.json`: the answers, what they were made from, and `found`, what the study found of
-    depth in the report page's words, so that the index need not read all its records again.
+    """`verdict.json`: what `verdict_content` says."""
+    write_json(path, verdict_content(claims, preset, study, verdicts, found=found))
+
+
+def verdict_content(
+    claims: Claims,
+    preset: str,
+    study: Study,
+    verdicts: list[Verdict],
+    *,
+    found: Sequence[Mapping[str, str]] = (),
+) -> dict[str, Any]:
+    """The answers, what they were made from, and `found`, what the study found of depth in the
+    report page's words, so that the index need not read all its records again.
     """
-    content: dict[str, Any] = {
+    return {
         "schema": SCHEMA,
         "experiment": claims.experiment,
         "preset": preset,
@@ -287,4 +299,3 @@ def write_verdict(
         **({"found": list(found)} if found else {}),
         "claims": [asdict(verdict) for verdict in verdicts],
     }
-    write_json(path, content)

@@ -7,11 +7,17 @@ from degradation.analysis.curves import StudyError
 from degradation.analysis.judge import INCONCLUSIVE, REFUTED, SUPPORTED
 from degradation.analysis.page import index
 from degradation.analysis.page.index import Entry, Unreported
-from degradation.analysis.page.study import PAGE
+from degradation.analysis.page.study import PAGE, is_refusal
 from degradation.analysis.verdict_file import VERDICT
 from degradation.records import write_atomically
 
 REPORT = "REPORT.md"
+MOST_TRIES = 5
+
+
+def folders(root: Path) -> list[Path]:
+    """Of all studies below `root`, reported or not."""
+    return sorted({path.parent for name in (VERDICT, "runs") for path in root.glob(f"*/*/{name}")})
 
 
 def root_of(study_dir: Path) -> Path:
@@ -21,22 +27,22 @@ def root_of(study_dir: Path) -> Path:
 
 def write_index(root: Path, repository: Path = Path()) -> Path:
     """The page over all studies below `root`, from their verdicts: no record is read again."""
-    while True:
+    for _ in range(MOST_TRIES):
         found = _look(root, repository)
         path = index.write_index_page(root, *found)
         if found == _look(root, repository):  # else another sweep has reported meanwhile
-            return path
+            break
+    return path
 
 
 def write_list(results: Path) -> Path | None:
-    """`REPORT.md` over all reported studies below `results`; None where there are none."""
+    """`REPORT.md` over all reported studies below `results`; None where there are none. One whose
+    verdict is damaged is listed as that.
+    """
     rows = [["study", "data set", "supported", "refuted", "inconclusive"]]
     for path in sorted(results.glob(f"*/*/{VERDICT}")):
-        verdict = verdict_file.read(path.parent)
-        answers = [claim["answer"] for claim in verdict["claims"]]
         name = path.parent.relative_to(results).as_posix()
-        counts = [str(answers.count(each)) for each in (SUPPORTED, REFUTED, INCONCLUSIVE)]
-        rows.append([f"[{name}]({name}/{REPORT})", verdict["data"], *counts])
+        rows.append([f"[{name}]({name}/{REPORT})", *_row(path.parent)])
     if len(rows) == 1:
         return None
     head = "# Committed results\n\nOne line a study; `make report` rewrites it."
@@ -44,16 +50,28 @@ def write_list(results: Path) -> Path | None:
     return results / REPORT
 
 
+def _row(folder: Path) -> list[str]:
+    try:
+        verdict = verdict_file.read_own(folder)
+    except StudyError:
+        return [f"`{VERDICT}` is damaged", "", "", ""]
+    answers = [claim["answer"] for claim in verdict["claims"]]
+    counts = [str(answers.count(each)) for each in (SUPPORTED, REFUTED, INCONCLUSIVE)]
+    return [verdict["data"], *counts]
+
+
 def _look(root: Path, repository: Path) -> tuple[list[Entry], list[Unreported]]:
-    """The studies that have answers, and those that have runs but none, or a damaged file."""
+    """The studies that have answers, and those that have none, a damaged file or a page that says
+    why the answers no longer hold.
+    """
     entries, unreported = [], []
-    folders = {path.parent for name in (VERDICT, "runs") for path in root.glob(f"*/*/{name}")}
-    for folder in sorted(folders):
+    for folder in folders(root):
         name = folder.relative_to(root).as_posix()
         page = f"{name}/{PAGE}" if (folder / PAGE).exists() else ""
         reason = ""
         try:
-            if found := _entry(folder, page or f"{name}/{REPORT}", repository):
+            found = _entry(folder, page or f"{name}/{REPORT}", repository)
+            if found and not is_refusal(folder):
                 entries.append(found)
                 continue
         except StudyError as error:
@@ -64,7 +82,7 @@ def _look(root: Path, repository: Path) -> tuple[list[Entry], list[Unreported]]:
 
 def _entry(folder: Path, link: str, repository: Path) -> Entry | None:
     """None where there is no verdict."""
-    if not (content := verdict_file.read(folder)):
+    if not (content := verdict_file.read_own(folder)):
         return None
     verdicts, lines = verdict_file.verdicts(folder, content), verdict_file.lines(content)
     return index.entry(folder, content, verdicts, lines, link=link, repository=repository)

@@ -208,11 +208,15 @@ def title(figure: Figure, study: Study, what: str, how: str) -> None:
     figure.suptitle(f"{what} on {study.scope}\n{study.seeds_text}; {how}", fontsize=10)
 
 
+def files(stem: str, *themes: str) -> list[str]:
+    """The names of a figure's files in these themes, by default in all."""
+    names = [stem if theme == LIGHT else f"{stem}.{theme}" for theme in themes or THEMES]
+    return [f"{name}.{form}" for name in names for form in ("png", "svg")]
+
+
 def save(figure: Figure, folder: Path, stem: str) -> list[Path]:
     """`curves.png` and `curves.svg`; of the dark theme `curves.dark.png` and `curves.dark.svg`."""
-    theme = _theme.get()
-    name = stem if theme == LIGHT else f"{stem}.{theme}"
-    png, svg = folder / f"{name}.png", folder / f"{name}.svg"
+    png, svg = (folder / name for name in files(stem, _theme.get()))
     figure.savefig(png, dpi=200, metadata={"Software": None})
     figure.savefig(svg, metadata={"Date": None})
     return [png, svg]

@@ -8,7 +8,7 @@ from degradation import plain
 from degradation.analysis.curves import StudyError
 from degradation.analysis.estimands import KINDS
 from degradation.analysis.judge import Verdict
-from degradation.analysis.page.badges import badge
+from degradation.analysis.page.badges import SIGNS, badge
 from degradation.analysis.page.summary import Line
 
 VERDICT = "verdict.json"
@@ -22,20 +22,40 @@ def read(study_dir: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except plain.PlainError as error:
-        raise StudyError(f"{path}: not a JSON object of plain values: {error}") from None
+        text = f"not a JSON object of plain values: {error}"
+        raise StudyError(f"{path}: {text}; {anew(study_dir)}") from None
+    except OSError as error:
+        raise StudyError(f"{path}: {error.strerror}") from None
     if not _is_verdict(content):
-        raise StudyError(f"{path}: not a verdict; `make report` writes it anew")
+        raise StudyError(f"{path}: not a verdict; {anew(study_dir)}")
     verdict: dict[str, Any] = content
     return verdict
+
+
+def read_own(study_dir: Path) -> dict[str, Any]:
+    """As `read`; raises StudyError also for the verdict of another study than the folder's."""
+    content = read(study_dir)
+    name = f"{study_dir.parent.name}/{study_dir.name}"
+    if content and (found := f"{content['experiment']}/{content['preset']}") != name:
+        raise StudyError(f"{study_dir / VERDICT}: the verdict of {found}, not of {name}")
+    return content
+
+
+def anew(study_dir: Path) -> str:
+    """What to call for a verdict that cannot be used."""
+    command = f"make report EXPERIMENT={study_dir.parent.name} PRESET={study_dir.name}"
+    return f"`{command}` writes it anew from the runs"
 
 
 def verdicts(study_dir: Path, content: Mapping[str, Any]) -> list[Verdict]:
     """The claims of a file that was read. Raises StudyError where a key is missing or unknown."""
     try:
         found = [Verdict(**claim) for claim in content["claims"]]
-        assert all(badge(each).sign for each in found)
+        if unknown := {badge(each).answer for each in found} - SIGNS.keys():
+            raise ValueError(unknown)
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise StudyError(f"{study_dir / VERDICT}: claims that no judge wrote") from None
+        text = f"claims that no judge wrote; {anew(study_dir)}"
+        raise StudyError(f"{study_dir / VERDICT}: {text}") from None
     return found
 
 

@@ -16,6 +16,7 @@ from degradation.analysis.page.charts import charts, kind_colours
 from degradation.analysis.page.values import curve_tables, final_tables
 
 PAGE = "report.html"
+_REFUSED = '<meta name="report" content="refused">'  # as in refusal.html
 _WORDS = {
     "adhoc": "runs without an experiment",
     "lr": "learning rate",
@@ -123,6 +124,15 @@ def write_refusal(folder: Path, error: Exception) -> Path:
         preset=folder.name,
         reason=" ".join(str(error).split()),
     )
+
+
+def is_refusal(folder: Path) -> bool:
+    """Whether its page is one; pages are large, so only their beginning is read."""
+    try:
+        with (folder / PAGE).open(encoding="utf-8", errors="replace") as page:
+            return _REFUSED in page.read(1000)
+    except OSError:
+        return False
 
 
 def title_of(experiment: str) -> str:
