@@ -1,12 +1,15 @@
 """What is drawn of runs that end badly, and where the axes of errors begin."""
 
+import json
 from pathlib import Path
 
 import pytest
 from tests.analysis.synthetic import write_run
+from tests.helpers import read_lines
 
 from degradation.analysis.page.charts import charts
-from degradation.analysis.series import error_axis, with_curve
+from degradation.analysis.page.values import curve_tables
+from degradation.analysis.series import error_axis, longest_grid, with_curve
 from degradation.analysis.sources import read
 
 CLEAN = "eval/train_subset_error_pct"
@@ -38,17 +41,45 @@ def test_a_run_that_was_never_evaluated_counts_as_chance_from_the_start(study: P
     assert final["y"] == pytest.approx(line["y"][-1:])
 
 
+def write_lost(study: Path, seed: int) -> None:
+    """A run that is at 70 % when it breaks off at 300 of 600 iterations."""
+    path = write_run(study, "plain", 110, seed, None) / "metrics.jsonl"
+    rows = read_lines(path)
+    text = "".join(json.dumps(row | ({CLEAN: 70.0} if CLEAN in row else {})) + "\n" for row in rows)
+    path.write_text(text)
+
+
 def test_where_all_runs_diverged_the_curve_goes_on_at_chance_to_the_end(tmp_path: Path) -> None:
     for seed in (0, 1):
-        write_run(tmp_path, "plain", 110, seed, None)  # breaks off at 300 of 600 iterations
+        write_lost(tmp_path, seed)
     found = charts(read(tmp_path))
     assert found
     (line,) = [
         trace for trace in found.panels["plain"]
         if trace["meta"]["split"] == "training" and "band" not in trace["meta"]
     ]  # fmt: skip
-    assert line["x"] == [100, 200, 300, 600]
-    assert line["y"][-1] == 90
+    assert line["x"] == [100, 200, 300, 301, 600]
+    assert line["y"] == [70, 70, 70, 90, 90]  # a step, no ramp that nobody measured
+
+
+def test_values_of_an_arm_whose_runs_all_diverged_are_chance_in_every_later_row(
+    tmp_path: Path,
+) -> None:
+    write_run(tmp_path, "plain", 18, 0, 50.0)
+    write_lost(tmp_path, 0)
+    found = charts(read(tmp_path))
+    assert found
+    head, *_ = curve_tables(found, "plain")
+    assert [row[0] for row in head.rows] == ["100", "200", "300", "400", "500", "600"]
+    assert [row[2] for row in head.rows] == ["70.00"] * 3 + ["90.00"] * 3
+
+
+@pytest.mark.parametrize(("asked", "ends"), [(300, []), (301, [301]), (302, [301, 302])])
+def test_a_step_to_chance_never_goes_beyond_what_was_asked_for(
+    tmp_path: Path, asked: int, ends: list[int]
+) -> None:
+    write_run(tmp_path, "plain", 110, 0, None, schedule={"iterations": asked, "milestones": []})
+    assert longest_grid(read(tmp_path).runs, CLEAN) == [100, 200, 300, *ends]
 
 
 def test_where_no_run_was_evaluated_there_is_no_curve(study: Path) -> None:

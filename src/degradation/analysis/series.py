@@ -63,11 +63,22 @@ def with_curve(runs: Sequence[RunCurves], key: str) -> list[RunCurves]:
 
 
 def longest_grid(runs: Sequence[RunCurves], key: str) -> list[int]:
-    """The iterations of the run with the most points, to the end also where all diverged."""
-    grid = max((run.curves[key].iterations for run in runs if key in run.curves), key=len)
-    end = max(run.iterations for run in runs)
-    has_ended_early = grid[-1] < end and all(run.status == DIVERGED for run in runs)
-    return [*grid, end] if has_ended_early else grid
+    """The iterations of the run with the most points; where all diverged also the next one, from
+    which on they count as chance, and the end.
+    """
+    grid = _longest(runs, key)
+    lost, end = lost_at(runs, key), max(run.iterations for run in runs)
+    return grid if lost is None else [*grid, *sorted({lost, end})]
+
+
+def lost_at(runs: Sequence[RunCurves], key: str) -> int | None:
+    """The iteration after the last point where all runs diverged; None where one has an end."""
+    after, end = _longest(runs, key)[-1] + 1, max(run.iterations for run in runs)
+    return after if after <= end and all(run.status == DIVERGED for run in runs) else None
+
+
+def _longest(runs: Sequence[RunCurves], key: str) -> list[int]:
+    return max((run.curves[key].iterations for run in runs if key in run.curves), key=len)
 
 
 def on_grid(run: RunCurves, key: str, grid: list[int]) -> NDArray[np.float64]:

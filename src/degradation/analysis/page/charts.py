@@ -23,6 +23,7 @@ from degradation.analysis.series import (
     densest,
     error_axis,
     longest_grid,
+    lost_at,
     milestones,
     on_grid,
     values_of,
@@ -135,6 +136,7 @@ def _curve(arm: str, runs: list[RunCurves], split: str, key: str, name: str) -> 
     errors = np.array([on_grid(run, key, grid) for run in measured])  # (seeds, points)
     low, high, mean = errors.min(axis=0), errors.max(axis=0), errors.mean(axis=0)
     meta = {**_meta(runs[0], arm, split), "n": len(measured)}
+    meta["lost_at"] = lost_at(measured, key)
     is_alone = len(measured) == 1
     span = "" if is_alone else " (%{customdata[1]:.2f} to %{customdata[2]:.2f})"
     line: Trace = {

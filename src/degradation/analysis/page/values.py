@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from degradation.analysis.curves import DIVERGED_ERROR_PCT
 from degradation.analysis.page.charts import SPLITS, Charts, Trace
 
 MOST_ROWS = 12
@@ -58,13 +59,23 @@ def _named(charts: Charts, variant: str) -> str:
 
 
 def _by_iteration(lines: Sequence[Trace]) -> list[list[str]]:
-    """A cell is empty where the curve has no point."""
+    """A cell is empty where the curve has no point; all have one once their runs diverged."""
     points: list[dict[int, float]] = [dict(zip(e["x"], e["y"], strict=True)) for e in lines]
-    grids = [sorted(of_arm) for of_arm in points]
-    grid = max(grids, key=len) if grids else []
+    lost = [line["meta"]["lost_at"] for line in lines]
+    grids = [
+        [at for at in of_arm if at != after or at == max(of_arm)]
+        for of_arm, after in zip(points, lost, strict=True)
+    ]
+    grid = max(grids, key=len, default=[])
     chosen = np.linspace(0, len(grid) - 1, min(len(grid), MOST_ROWS)).round().astype(int)
+
+    def cell(at: int, of_arm: dict[int, float], after: int | None) -> str:
+        is_lost = after is not None and at >= after
+        value = DIVERGED_ERROR_PCT if is_lost else of_arm.get(at)
+        return "" if value is None else f"{value:.2f}"
+
     return [
-        [f"{at:,}", *(f"{of_arm[at]:.2f}" if at in of_arm else "" for of_arm in points)]
+        [f"{at:,}", *(cell(at, *of_arm) for of_arm in zip(points, lost, strict=True))]
         for at in (grid[index] for index in chosen)
     ]
 
