@@ -156,7 +156,7 @@ def test_of_a_long_curve_twelve_values_are_tabled_the_last_among_them(tmp_path: 
         (run / "metrics.jsonl").write_text("\n".join([*lines, ""]))
     write_judged(study, ROOT)
     page = Page(study / "report.html")
-    head, *rows = page.tables["Plain nets, test error in %, mean over seeds"]
+    head, *rows = page.tables["Plain nets, test error in %, one run an arm"]
     assert head == ["iteration", "18 layers, one run"]
     assert len(rows) == 12
     assert (rows[0], rows[-1]) == (["10", "89.90"], ["1,000", "80.00"])
@@ -173,6 +173,8 @@ def test_the_summary_is_welchs_interval_of_the_records(study: Path, page: Page) 
         assert f"95 % interval {low:+.1f} to {high:+.1f}" in page.text
     assert "Plain nets degrade." in page.text
     assert "Residual nets degrade less." in page.text
+    assert "at its full length the paper has no such rise." in page.text
+    assert page.text.count("at its full length") == 1  # of the residual nets
 
 
 def test_without_a_rise_none_is_told(tmp_path: Path) -> None:
@@ -258,7 +260,8 @@ def test_one_seed_has_no_spread_and_says_so(tmp_path: Path) -> None:
     write_judged(write_study(tmp_path / "depth_sweep" / "quick", 1, ARMS), ROOT)
     page = Page(tmp_path / "depth_sweep" / "quick" / "report.html")
     assert not any(t["meta"].get("band") for ts in page.data["panels"].values() for t in ts)
-    assert "one seed an arm, so there is no spread to show" in page.text
+    assert "One run an arm, so there is no mean and no spread to show" in page.text
+    assert "Mean over seeds" not in page.text
     assert (
         "Where an arm has fewer than two runs there is no spread, and no answer rests on it."
         in page.text
@@ -331,8 +334,16 @@ def test_the_index_names_data_set_and_preset_of_each_study(study: Path, tmp_path
     no_request_and_no_code(page)
     lines = [" ".join(each.text.split()) for each in page.all("li") if "preset" in each.text]
     assert len(lines) == 3
-    assert "preset paper data set shapes n = 3 to 4" in lines[0]
-    assert "preset quick data set cifar10 n = 3 to 4" in lines[1]
+    counted = "n = 3 to 4 seeds, 1 of 13 runs diverged"  # as the studies' pages have it
+    assert counted in Page(study / "report.html").text
+    assert f"preset paper data set shapes {counted}" in lines[0]
+    assert f"preset quick data set cifar10 {counted}" in lines[1]
+    claims = read_json(study / "verdict.json")["claims"]
+    supported = sum(claim["answer"] == "SUPPORTED" for claim in claims)
+    assert (
+        f"All {3 * len(claims)} claims of all 3 studies together: \u2713 {3 * supported} SUPPORTED"
+        in page.text
+    )
     links = [each.attributes["href"] for each in page.all("a")[1:]]
     sweep = ["depth_sweep/paper/REPORT.md", "depth_sweep/quick/report.html"]
     assert links == [*sweep, "blocks/quick/REPORT.md"]
@@ -561,3 +572,29 @@ def test_a_verdict_in_another_studys_folder_is_not_believed(study: Path, tmp_pat
     assert cards(tmp_path / "index.html") == {}
     told = "verdict.json: the verdict of depth_sweep/quick, not of lesion/quick"
     assert told in Page(tmp_path / "index.html").text
+
+
+def test_at_full_length_no_rise_is_excused(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "depth_sweep" / "paper", 3, ARMS, preset="paper")
+    write_judged(study, ROOT)
+    text = Page(study / "report.html").text
+    assert "Residual nets degrade less." in text
+    assert "at its full length" not in text
+
+
+@pytest.mark.parametrize("experiment", ["lesion", "imagenet_family"])
+def test_a_study_of_other_measurements_opens_with_its_first_claim_and_number(
+    tmp_path: Path, experiment: str
+) -> None:
+    folder = tmp_path / experiment / "quick"
+    shutil.copytree(ROOT / "results" / experiment / "quick", folder)
+    (write_judged if (folder / "runs").is_dir() else write_counted)(folder, ROOT)
+    claims = read_json(folder / "verdict.json")["claims"]
+    divs = Page(folder / "report.html").all("div")
+    opening, first = (" ".join(each.text.split()) for each in divs[:2])
+    shown = f"{claims[0]['estimate']:.2f} points" if claims[0]["interval"] else "18"
+    sentence = claims[0]["sentence"].removesuffix(".")
+    told = f"The first of {len(claims)} claims: {sentence}. {claims[0]['answer']}"
+    assert first.startswith(f"What was found{shown}{told}")
+    supported = sum(claim["answer"] == "SUPPORTED" for claim in claims)
+    assert f"How sure is that?{supported} of {len(claims)} SUPPORTED" in opening

@@ -223,6 +223,17 @@ def test_linear_and_logarithmic_are_switched(page: Page) -> None:
     assert ticks.all_text_contents() == linear
 
 
+def test_charts_begin_at_one_height_whatever_the_legends_need(page: Page) -> None:
+    page.evaluate("""() => document.querySelector("[data-chart=plain]").parentElement
+      .querySelector(".keys").append(...Array.from({length: 9}, () => Object.assign(
+        document.createElement("span"), {textContent: "one more arm of many"})))""")
+    tops = [page.locator(f"#chart-{kind}").bounding_box() for kind in ("plain", "residual")]
+    assert tops[0]
+    assert tops[1]
+    assert tops[0]["y"] == pytest.approx(tops[1]["y"], abs=1)
+    assert tops[0]["x"] < tops[1]["x"]
+
+
 def test_two_taps_leave_the_panels_on_one_scale(page: Page) -> None:
     """A tap on a phone comes as two clicks, from which Plotly would rescale the one panel."""
     script = "div => div._fullLayout.yaxis.range.join()"

@@ -7,10 +7,11 @@ from degradation.records import DIVERGED
 
 def curves(study: Study) -> str:
     shown = study.without_variants()
+    several = "mean over seeds, band from the best seed to the worst"
+    how = several if shown.has_spread else "one run an arm"
     return (
         f"Error over iterations on {shown.scope}, {shown.seeds_text}: training dashed, "
-        f"{study.test_name} solid; mean over seeds, band from the best seed to the worst; dotted "
-        "lines where the learning rate drops."
+        f"{study.test_name} solid; {how}; dotted lines where the learning rate drops."
         + _diverged(shown, "goes on at 90 %")
         + curve_images(study)
         + _left_out(study)
@@ -18,10 +19,10 @@ def curves(study: Study) -> str:
 
 
 def final_error(study: Study) -> str:
-    return (
-        f"Last iterate on {study.scope}, {study.seeds_text}: mean over seeds with Student's 95 % "
-        f"interval; each seed a dot.{_diverged(study, 'counts as 90 %')}"
-    )
+    several = "mean over seeds with Student's 95 % interval; each seed a dot"
+    how = several if study.has_spread else "one run an arm"
+    lost = _diverged(study, "counts as 90 %")
+    return f"Last iterate on {study.scope}, {study.seeds_text}: {how}.{lost}"
 
 
 def own(study: Study, figure: Drawing) -> str:

@@ -152,6 +152,11 @@ class Study:
         return any(run.config.get("data", {}).get("split") == "val" for run in self.runs)
 
     @property
+    def has_spread(self) -> bool:
+        """Whether an arm has several ended runs, so that there is a mean and a spread."""
+        return any(len(self.ended(arm)) > 1 for arm in self.arms)
+
+    @property
     def seeds_text(self) -> str:
         """For example `n = 3 seeds`, or `n = 2 to 3 seeds` where the arms differ; with the runs
         that diverged and those that are not counted.

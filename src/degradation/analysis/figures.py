@@ -133,7 +133,8 @@ def _error_curves(study: Study) -> Figure | None:
     handles += [handle(palette().text, LINES["training"], "", f"training ({label})")]
     handles += [handle(palette().text, LINES["test"], "", study.test_name)]
     figure.legend(handles=handles, loc="outside right center")
-    title(figure, shown, "Error curves", "mean over seeds, band from the best seed to the worst")
+    several = "mean over seeds, band from the best seed to the worst"
+    title(figure, shown, "Error curves", several if shown.has_spread else "one run an arm")
     return figure
 
 
@@ -226,7 +227,9 @@ def _final_error(study: Study) -> Figure | None:
         for kind, split, (tint, marker) in styles
     ]
     figure.legend(handles=handles, loc="outside right center")
-    title(figure, study, "Error of the last iterate", f"mean and {100 * CONFIDENCE:.0f} % interval")
+    several = f"mean and {100 * CONFIDENCE:.0f} % interval"
+    how = several if study.has_spread else "one run an arm"
+    title(figure, study, "Error of the last iterate", how)
     return figure
 
 

@@ -296,6 +296,7 @@ def verdict_content(
         "confidence": 1 - 2 * claims.level,
         "seeds": {arm: sorted(run.seed for run in study.ended(arm)) for arm in study.arms},
         "unfinished": [run.name for run in study.runs if not run.has_ended],
+        **({"runs": study.seeds_text} if study.runs else {}),
         **({"found": list(found)} if found else {}),
         "claims": [asdict(verdict) for verdict in verdicts],
     }

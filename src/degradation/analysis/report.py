@@ -37,7 +37,7 @@ from degradation.records import RecordError, write_atomically
 TABLE = "table.csv"
 REFUSALS = (StudyError, ClaimsError, RecordError)
 """Why a study cannot be reported, in one line."""
-_SHOWN = ("data", "level", "precision", "seeds", "unfinished", "found")
+_SHOWN = ("data", "level", "precision", "seeds", "unfinished", "runs", "found")
 """What page and index show of a `verdict.json` besides its claims."""
 _LIMITS = {
     "quick": "Preset `quick` is a small net on small images for a few hundred iterations. It can "
@@ -177,7 +177,7 @@ def _refuse_outdated(study_dir: Path, judged: tuple[Study, Claims, list[Verdict]
     answers = verdict_file.verdicts(study_dir, stored)
     outdated += ["claims"] if list(map(badge, verdicts)) != list(map(badge, answers)) else []
     if outdated:
-        what = f"{', '.join(outdated)} no longer as runs and claims have it"
+        what = f"not what runs and claims now give ({', '.join(outdated)})"
         raise StudyError(f"{study_dir / VERDICT}: {what}; {anew}")
 
 

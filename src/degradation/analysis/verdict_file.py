@@ -71,6 +71,7 @@ def _is_verdict(content: Any) -> bool:
     texts = [content.get(key) for key in ("experiment", "preset", "data")]
     is_headed = all(isinstance(text, str) for text in texts)
     is_headed &= plain.is_number(content.get("confidence"))
+    is_headed &= isinstance(content.get("runs", ""), str)
     found = content.get("found", [])
     is_headed &= isinstance(found, list) and all(map(_is_line, found))
     return is_headed and all(map(_is_claim, content["claims"]))

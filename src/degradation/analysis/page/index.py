@@ -11,7 +11,7 @@ from degradation.analysis.judge import Verdict
 from degradation.analysis.page import render
 from degradation.analysis.page.badges import MEANING, SIGNS, Badge, badge
 from degradation.analysis.page.charts import kind_colours
-from degradation.analysis.page.study import question_of, read_readme, title_of
+from degradation.analysis.page.study import NETS, question_of, read_readme, title_of
 from degradation.analysis.page.summary import ANSWERS, SCALE, Line
 
 INDEX = "index.html"
@@ -28,6 +28,7 @@ class Entry:
     preset: str
     data: str
     seeds: str
+    """How many, and how many runs diverged; empty where it has no runs."""
     question: str
     found: list[Line]
     """Of depth, as its page says it; none where its claims are about something else."""
@@ -67,21 +68,28 @@ def entry(
     repository: Path,
 ) -> Entry:
     """`verdict`: what its `verdict.json` holds."""
-    experiment, by_arm = verdict["experiment"], verdict.get("seeds")
-    arms = by_arm.values() if isinstance(by_arm, dict) else ()
-    seeds = sorted({len(of_arm) for of_arm in arms if isinstance(of_arm, list)})
+    experiment = verdict["experiment"]
     return Entry(
         title_of(experiment),
         experiment,
         verdict["preset"],
         verdict["data"],
-        " to ".join(map(str, (seeds[0], seeds[-1]) if len(seeds) > 1 else seeds)),
+        verdict.get("runs") or _seeds(verdict.get("seeds")),
         question_of(read_readme(folder.parent.name, repository)),
         found,
         list(map(badge, verdicts)),
         verdict["confidence"],
         link,
     )
+
+
+def _seeds(by_arm: Any) -> str:
+    """Of a verdict that does not yet say it in words."""
+    arms = by_arm.values() if isinstance(by_arm, dict) else ()
+    counts = sorted({len(of_arm) for of_arm in arms if isinstance(of_arm, list)})
+    if not counts:
+        return ""
+    return "n = " + " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
 
 
 def write_index_page(root: Path, entries: list[Entry], unreported: list[Unreported]) -> Path:
@@ -97,6 +105,7 @@ def write_index_page(root: Path, entries: list[Entry], unreported: list[Unreport
         answers=ANSWERS,
         signs=SIGNS,
         meaning=MEANING,
+        nets=NETS,
         kind_colours={kind: kind_colours(kind) for kind in KINDS},
         scale=SCALE if any(each.preset == "quick" for each in entries) else "",
         unreported=unreported,

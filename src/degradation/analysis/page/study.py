@@ -16,6 +16,7 @@ from degradation.analysis.page.charts import charts, kind_colours
 from degradation.analysis.page.values import curve_tables, final_tables
 
 PAGE = "report.html"
+NETS = "Plain: without shortcuts. Residual: with them, each block's input is added to its output."
 _REFUSED = '<meta name="report" content="refused">'  # as in refusal.html
 _WORDS = {
     "adhoc": "runs without an experiment",
@@ -71,7 +72,7 @@ def write_study(
         curve_images=captions.curve_images(study),
         is_about_errors=summary.judges_errors(claims, study.preset),
         pictures=pictures,
-        has_spread=any(len(study.ended(arm)) > 1 for arm in study.arms),
+        has_spread=study.has_spread,
     )
 
 
@@ -81,10 +82,10 @@ def write_counts(
     """Of a study without runs, which counts what nets are."""
     answers = [verdict.answer for verdict in verdicts]
     text = f"{summary.rest(answers)}Counted, not trained: no data, no seeds."
-    line = summary.Line("What was found", summary.share(answers), text)
+    lines = [summary.first(verdicts), summary.Line(summary.SURE, summary.share(answers), text)]
     return _write(
         folder, experiment, verdicts, account, repository,
-        facts=["counts, no runs"], lines=[line], remarks=[], confidence=None, charts=None,
+        facts=["counts, no runs"], lines=lines, remarks=[], confidence=None, charts=None,
         values={}, final_values=[], curve_images="", is_about_errors=False, pictures=[],
         has_spread=False,
     )  # fmt: skip
@@ -108,6 +109,7 @@ def _write(
         asked=asked_of(readme),
         badges=[badge(verdict) for verdict in verdicts],
         meaning=MEANING,
+        nets=NETS,
         kind_colours={kind: kind_colours(kind) for kind in KINDS},
         account=account,
         **values,

@@ -8,15 +8,22 @@ from degradation.analysis.claims import NO_EXPERIMENT, Claims
 from degradation.analysis.curves import Study
 from degradation.analysis.estimands import ERRORS, KINDS
 from degradation.analysis.judge import INCONCLUSIVE, NOT_JUDGED, REFUTED, SUPPORTED, Verdict
+from degradation.analysis.page.badges import badge
 from degradation.analysis.series import FINAL, values_of
 from degradation.analysis.statistics import CONFIDENCE, Welch, mean_interval, welch
 from degradation.records import DIVERGED
 
+FOUND, SURE = "What was found", "How sure is that?"
 ANSWERS = (SUPPORTED, REFUTED, INCONCLUSIVE, NOT_JUDGED)
 SCALE = (
     "Preset quick is a laptop's scale: small nets, small images, few steps, nothing converged. "
     "Only preset paper stands beside the paper's numbers."
 )
+
+SHORT = (
+    "These runs are short and have not converged; at its full length the paper has no such rise."
+)
+"""Beside a rise of residual nets, which is not against the paper."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +77,24 @@ def lines(study: Study, claims: Claims, verdicts: Sequence[Verdict]) -> list[Lin
     if not verdicts:
         text = "Nothing was claimed of these runs beforehand, so nothing is judged; "
         text += f"{study.seeds_text}."
-        return [*found, Line("How sure is that?" if found else "What was found", "", text)]
+        return [*found, Line(SURE if found else FOUND, "", text)]
     answers = [verdict.answer for verdict in verdicts]
     sure = (
         f"{rest(answers)}Thresholds were written before the runs; {study.seeds_text}. The "
         f"probability that any claim is wrongly SUPPORTED is at most {100 * claims.level:g} %, "
         "over all of them together."
     )
-    return [*found, Line("How sure is that?" if found else "What was found", share(answers), sure)]
+    said = found or [first(verdicts, 1 - 2 * claims.level)]
+    return [*said, Line(SURE, share(answers), sure)]
+
+
+def first(verdicts: Sequence[Verdict], confidence: float = 0.0) -> Line:
+    """The first claim, its number before it: what was found where nothing is told of depth."""
+    shown = badge(verdicts[0])
+    span = f"; {100 * confidence:.0f} % interval {shown.interval}" if shown.interval else ""
+    which = f"The first of {len(verdicts)} claims" if len(verdicts) > 1 else "The claim"
+    text = f"{which}: {shown.sentence.removesuffix('.')}. {shown.answer}{span}, {shown.threshold}."
+    return Line(FOUND, shown.estimate, text)
 
 
 def share(answers: Sequence[str]) -> str:
@@ -111,7 +128,7 @@ def remarks(study: Study, found: Sequence[Line]) -> list[str]:
         kept.append(
             "Where an arm has fewer than two runs there is no spread, and no answer rests on it."
         )
-    if study.preset == "quick" and study.is_of_the_papers_nets:
+    if _is_short(study):
         kept.append(SCALE)
     return kept
 
@@ -202,9 +219,16 @@ def _line(study: Study, rise: _Rise, plain: _Rise | None) -> Line:
         gone = 100 * (1 - max(0.0, rise.points) / plain.points)
         text += f" With the shortcut {gone:.0f} % of the plain nets' rise is gone."
     text += _diverged(study, rise.kind, rise.depths)
+    if rise.kind == "residual" and _side(fit) > 0 and _is_short(study):
+        text += f" {SHORT}"
     both = plain is not None and _side(_fit(plain.samples)) > 0
     head = _head(f"{rise.kind.capitalize()} nets", fit, " less" if is_less else " too" * both)
     return Line(head, f"{rise.points:+.1f} points".replace("-", "\u2212"), text, rise.kind)
+
+
+def _is_short(study: Study) -> bool:
+    """Whether it is of the paper's nets at a laptop's scale."""
+    return study.preset == "quick" and study.is_of_the_papers_nets
 
 
 def _is_less(rise: _Rise, plain: _Rise) -> bool:

@@ -46,7 +46,9 @@ def _curve_table(charts: Charts, kind: str, variant: str, split: str) -> Table:
     head = [f"{key.label}, {key.note or _n(lines[key.arm])}" for key in keys]
     rows = _by_iteration([lines[key.arm] for key in keys])
     nets = f"{kind.capitalize()} nets{_named(charts, variant)}"
-    caption = f"{nets}, {charts.error_names[split]} error in %, mean over seeds"
+    has_spread = any(lines[key.arm]["meta"]["n"] > 1 for key in keys)
+    how = "mean over seeds" if has_spread else "one run an arm"
+    caption = f"{nets}, {charts.error_names[split]} error in %, {how}"
     return Table(caption, variant, ["iteration", *head], rows)
 
 
