@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from degradation.analysis.report import write_pages
+from degradation.analysis.pages import write_pages
 
 RESULTS = Path("results")
 

@@ -18,7 +18,8 @@ from degradation.analysis.claims import EXACT, Claims, ClaimsError
 from degradation.analysis.curves import Study
 from degradation.analysis.judge import REFUTED, SUPPORTED, Verdict, write_verdict
 from degradation.analysis.overview import REPORT, write_index, write_list
-from degradation.analysis.report import TABLE, write_counted
+from degradation.analysis.pages import write_counted
+from degradation.analysis.report import TABLE
 from degradation.analysis.verdict_file import VERDICT
 from degradation.nets import count_parameters, multiply_adds
 from degradation.nets.imagenet import BLOCKS, build_imagenet_model

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from degradation.analysis import report
+from degradation.analysis import pages
 from degradation.analysis.claims import of_study
 from degradation.analysis.judge import judge, write_verdict
 from degradation.analysis.page import summary
@@ -104,4 +104,4 @@ def write_judged(study: Path, repository: Path) -> Path:
     verdicts = judge(claims, found.preset, found)
     lines = [asdict(line) for line in summary.lines(found, claims, verdicts) if line.kind]
     write_verdict(study / "verdict.json", claims, found.preset, found, verdicts, found=lines)
-    return report.write_page(study, repository)
+    return pages.write_page(study, repository)

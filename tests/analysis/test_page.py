@@ -20,7 +20,8 @@ from degradation.analysis.curves import StudyError
 from degradation.analysis.overview import write_index
 from degradation.analysis.page import index
 from degradation.analysis.page.badges import badge
-from degradation.analysis.report import write_counted, write_page, write_pages, write_report
+from degradation.analysis.pages import write_counted, write_page, write_pages
+from degradation.analysis.report import write_report
 
 ROOT = Path(__file__).parents[2]
 ARMS = {("plain", 18): 56.0, ("plain", 110): 89.0, ("residual", 18): 47.0, ("residual", 110): 55.0}
@@ -504,6 +505,9 @@ def test_a_study_of_counts_has_a_page_without_charts(tmp_path: Path) -> None:
         (folder / "verdict.json").write_text(json.dumps(verdict | {"claims": claims}))
         with pytest.raises(StudyError, match=r"verdict.json: claims that no judge wrote"):
             write_counted(folder, ROOT)
+    (folder / "verdict.json").write_text(json.dumps(verdict | {"claims": []}))
+    with pytest.raises(StudyError, match=r"verdict.json: neither runs nor claims"):
+        write_counted(folder, ROOT)
 
 
 def test_a_slip_in_the_claims_costs_no_answers_and_mending_it_brings_the_page_back(
@@ -598,3 +602,4 @@ def test_a_study_of_other_measurements_opens_with_its_first_claim_and_number(
     assert first.startswith(f"What was found{shown}{told}")
     supported = sum(claim["answer"] == "SUPPORTED" for claim in claims)
     assert f"How sure is that?{supported} of {len(claims)} SUPPORTED" in opening
+    assert "without a threshold" not in Page(folder / "report.html").text

@@ -2,7 +2,6 @@
 its records alone.
 """
 
-import re
 from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
@@ -18,15 +17,13 @@ from degradation.analysis.claims import (
     of_study,
 )
 from degradation.analysis.curves import Study, StudyError
-from degradation.analysis.judge import Verdict, judge, verdict_content, write_verdict
+from degradation.analysis.judge import Verdict, judge, write_verdict
 from degradation.analysis.overview import REPORT
 from degradation.analysis.page import summary
-from degradation.analysis.page.badges import badge
 from degradation.analysis.page.index import INDEX
 from degradation.analysis.page.study import (
     PAGE,
     Picture,
-    write_counts,
     write_refusal,
     write_study,
 )
@@ -37,8 +34,6 @@ from degradation.records import RecordError, write_atomically
 TABLE = "table.csv"
 REFUSALS = (StudyError, ClaimsError, RecordError)
 """Why a study cannot be reported, in one line."""
-_SHOWN = ("data", "level", "precision", "seeds", "unfinished", "runs", "found")
-"""What page and index show of a `verdict.json` besides its claims."""
 _LIMITS = {
     "quick": "Preset `quick` is a small net on small images for a few hundred iterations. It can "
     "show that plain nets degrade and that the shortcut removes most of it. That residual nets do "
@@ -71,71 +66,32 @@ def write_report(study_dir: Path, repository: Path = Path()) -> list[Path]:
     what an earlier report wrote is gone: it would pass for that of these runs.
     """
     try:
-        judged = study, claims, verdicts = _judged(study_dir, repository)
+        judged = study, claims, verdicts = judged_study(study_dir, repository)
     except REFUSALS as error:
         if (study_dir / "runs").is_dir():
             write_refusal(study_dir, error)
             _remove_report(study_dir)
             overview.write_index(overview.root_of(study_dir), repository)
         raise
-    found = _found(*judged)
+    found = found_of_depth(*judged)
     write_verdict(study_dir / VERDICT, claims, study.preset or "", study, verdicts, found=found)
     tables.write_table(study_dir / TABLE, study)
     drawn = figures.draw(study, study_dir)
     stems = {path.stem for path in drawn}
     text = _report_text(study, claims, verdicts, stems)
     write_atomically(study_dir / REPORT, text.encode())
-    page = _page(study_dir, judged, stems, repository)
+    page = study_page(study_dir, judged, stems, repository)
     overview.write_index(overview.root_of(study_dir), repository)
     return [study_dir / REPORT, page, study_dir / VERDICT, study_dir / TABLE, *drawn]
 
 
-def write_page(study_dir: Path, repository: Path = Path()) -> Path:
-    """The page alone, with the figures that lie there; answers and figures are left as they are.
-
-    Raises what `write_report` does, and StudyError where the answers in `verdict.json` are not
-    those of these runs and claims; the page then says so too.
-    """
-    try:
-        judged = _judged(study_dir, repository)
-        _refuse_outdated(study_dir, judged)
-    except REFUSALS as error:
-        if (study_dir / "runs").is_dir():
-            write_refusal(study_dir, error)
-        raise
-    return _page(study_dir, judged, {path.stem for path in study_dir.glob("*.png")}, repository)
-
-
-def write_pages(results: Path, repository: Path = Path()) -> tuple[list[Path], list[Exception]]:
-    """The page of every study below `results`, and the index; what was written, and why others
-    were not.
-    """
-    written, refused = [], list[Exception]()
-    for study in overview.folders(results):
-        write_one = write_page if (study / "runs").is_dir() else write_counted
-        try:
-            written.append(write_one(study, repository))
-        except (*REFUSALS, OSError) as error:
-            refused.append(error)
-    overview.write_list(results)
-    return [*written, overview.write_index(results, repository)], refused
-
-
-def write_counted(study_dir: Path, repository: Path = Path()) -> Path:
-    """The page of a study that has no runs, from its `verdict.json` and `REPORT.md`."""
-    verdict = verdict_file.read_own(study_dir)
-    verdicts = verdict_file.verdicts(study_dir, verdict)
-    sections = re.split("^## ", (study_dir / REPORT).read_text(encoding="utf-8"), flags=re.M)[1:]
-    kept = [f"## {text}" for text in sections if not text.startswith("Answers")]
-    return write_counts(study_dir, verdict["experiment"], verdicts, "".join(kept), repository)
-
-
-def _page(
+def study_page(
     study_dir: Path,
     judged: tuple[Study, Claims, list[Verdict]],
     stems: Collection[str],
     repository: Path,
 ) -> Path:
+    """Writes the page; `stems` of the figures that lie beside it."""
     study, claims, verdicts = judged
     pictures = [
         Picture(study_dir / f"{figure.stem}.png", figure.title, captions.own(study, figure))
@@ -149,7 +105,8 @@ def _page(
     )  # fmt: skip
 
 
-def _judged(study_dir: Path, repository: Path) -> tuple[Study, Claims, list[Verdict]]:
+def judged_study(study_dir: Path, repository: Path) -> tuple[Study, Claims, list[Verdict]]:
+    """From its records and its experiment's claims; raises one of `REFUSALS`."""
     study = read_records(study_dir)
     assert study.experiment is not None
     assert study.preset is not None
@@ -159,26 +116,9 @@ def _judged(study_dir: Path, repository: Path) -> tuple[Study, Claims, list[Verd
     return study, claims, judge(claims, study.preset, study) if claims.claims else []
 
 
-def _found(study: Study, claims: Claims, verdicts: list[Verdict]) -> list[dict[str, str]]:
+def found_of_depth(study: Study, claims: Claims, verdicts: list[Verdict]) -> list[dict[str, str]]:
     """What `verdict.json` keeps of depth for the index."""
     return [asdict(line) for line in summary.lines(study, claims, verdicts) if line.kind]
-
-
-def _refuse_outdated(study_dir: Path, judged: tuple[Study, Claims, list[Verdict]]) -> None:
-    """Figures and index are of `verdict.json`: a page of other answers would contradict them."""
-    study, claims, verdicts = judged
-    anew, stored = verdict_file.anew(study_dir), verdict_file.read_own(study_dir)
-    if not stored:
-        raise StudyError(f"{study_dir}: no {VERDICT} yet; {anew}")
-    fresh = verdict_content(
-        claims, study.preset or "", study, verdicts, found=_found(study, claims, verdicts)
-    )
-    outdated = [key for key in _SHOWN if fresh.get(key) != stored.get(key)]
-    answers = verdict_file.verdicts(study_dir, stored)
-    outdated += ["claims"] if list(map(badge, verdicts)) != list(map(badge, answers)) else []
-    if outdated:
-        what = f"not what runs and claims now give ({', '.join(outdated)})"
-        raise StudyError(f"{study_dir / VERDICT}: {what}; {anew}")
 
 
 def _remove_report(study_dir: Path) -> None:

@@ -110,7 +110,7 @@ def rest(answers: Sequence[str]) -> str:
 def remarks(study: Study, found: Sequence[Line]) -> list[str]:
     """What to keep in mind about the lines."""
     kept = []
-    if any("% interval" in line.text for line in found):
+    if any(line.kind and "% interval" in line.text for line in found):
         judged = "; whatever was claimed beforehand is judged below"
         is_judged = study.experiment != NO_EXPERIMENT
         kept.append(
