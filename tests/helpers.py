@@ -170,7 +170,8 @@ def on_a_terminal(
     pid, fd = pty.fork()
     if pid == 0:
         fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # ignored where the tests run in a background
+        for sign in (signal.SIGINT, signal.SIGHUP):  # ignored in a background, and in a nohup
+            signal.signal(sign, signal.SIG_DFL)
         os.chdir(cwd)
         os.execve(sys.executable, [sys.executable, *arguments], {**os.environ, "TERM": "xterm"})
     return pid, fd

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -55,18 +56,21 @@ def test_runs_go_by_their_names_and_new_ones_come_too(tmp_path: Path) -> None:
         *rows, last = history(read_wandb(path))
         assert rows == ROWS
         assert last["train_error_pct/plain"] == 80.0
+        charts = {key for row in [*rows, last] for key in row if re.search(dashboard.CHARTS, key)}
+        assert charts == {"train_error_pct/plain"}  # and not the record's `train/error_pct`
 
 
-def lists(folder: Path, names: Sequence[str], columns: int) -> list[str]:
-    """Names as leet sorts them, of runs with such names."""
+def lists(folder: Path, names: Sequence[str], columns: int) -> dict[str, str]:
+    """What leet lists of runs with such names, as it sorts it."""
     for number, name in enumerate(names):
         run = f"20260101_00000{number}-degradation-quick-{name}-{number:08}"
         place = STUDY / "wandb" / f"offline-run-{run}"
-        place.mkdir(parents=True)
+        place.mkdir(parents=True, exist_ok=True)
         (place / f"run-{run[16:]}.wandb").touch()
-    folder.mkdir()
-    dashboard.link(STUDY, folder, columns)
-    return sorted(path.name for path in folder.iterdir())
+    folder.mkdir(exist_ok=True)
+    linked = dashboard.link(STUDY, folder, columns)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(linked)
+    return {place: linked[place] for place in sorted(linked)}
 
 
 def test_the_first_seed_of_all_arms_is_first_by_kind_and_depth(tmp_path: Path) -> None:
@@ -93,6 +97,21 @@ def test_names_that_differ_in_the_middle_keep_it(tmp_path: Path) -> None:
     names = [f"plain-8-activation{name}-batch_normfalse-lr0.1-s0" for name in ("linear", "prelu")]
     shown = [name.split("-", 2)[2] for name in lists(tmp_path / "links", names, 80)]
     assert shown == names
+
+
+def test_names_that_collide_later_are_listed_once(tmp_path: Path) -> None:
+    names = [f"plain-8-activation{name}-batch_normfalse-lr0.1-s0" for name in ("linear", "prelu")]
+    (alone,) = lists(tmp_path / "links", names[:1], 80)
+    assert "…" in alone
+    assert list(lists(tmp_path / "links", names, 80).values()) == names
+
+
+def test_a_seed_is_no_arm_where_its_name_is_cut_elsewhere(tmp_path: Path) -> None:
+    names = [f"plain-110-iterations200-width4-s{seed}" for seed in (0, 10)]
+    linked = lists(tmp_path / "links", names, 100)
+    arms = {place.split("-", 2)[2].rpartition("-s")[0] for place in linked}
+    assert len(arms) == 2  # a digit more of the seed is one less of the arm
+    assert dashboard.keys(linked) == ""
 
 
 def test_ids_that_are_cut_keep_what_tells_them_apart() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src"
 LAYERS = (
-    {"identity", "locks", "measured", "plain", "stopping"},
+    {"identity", "inner_terminal", "locks", "measured", "plain", "stopping"},
     {"config"},
     {"distributed"},
     {"environment"},
@@ -32,6 +32,7 @@ ONLY = {
     "probes": {"nets", "data", "records", "config"},
     "records": {"plain"},
     "identity": set(),
+    "inner_terminal": set(),
     "locks": set(),
     "measured": set(),
     "plain": set(),

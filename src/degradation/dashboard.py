@@ -6,32 +6,31 @@ one run, and has no setting for more: a run of each other arm is selected as a u
 """
 
 import contextlib
-import fcntl
 import json
 import os
-import pty
 import re
 import shutil
-import signal
 import sys
 import tempfile
-import termios
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from degradation import records, uploads
+from degradation import inner_terminal, records, uploads
 from degradation.analysis.live import shortened
 from degradation.config import ConfigError
 
 LOOK_EVERY_S = 2.0
 """For runs that begin while it is open."""
-CHARTS = "^(train|test|running)_(error_pct|loss)/"
-"""Those that it opens on."""
+CHARTS = "_(error_pct|loss)/"
+"""Those that it opens on, the curves by kind. It stands in leet's last line, before `h: help`."""
+NOTE = "each chart has a y axis of its own; [ shows which colour is which run, h helps, q quits"
+"""On the lines that are back when it is closed; leet has no setting for the axes."""
 SETTINGS = {
     "workspace_metrics_grid": {"rows": 2, "cols": 2},  # the kinds side by side
     "workspace_overview_visible": False,
 }
+NO_REPORTS = {"WANDB_ERROR_REPORTING": "false"}
 DOWN, SELECT, HIDE = "s", " ", "["
 """Keys of leet's list."""
 WIDE = 130
@@ -49,25 +48,44 @@ def show(study: Path) -> int:
         )
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise ConfigError("dashboard: needs a terminal")
-    with tempfile.TemporaryDirectory(prefix="degradation-") as name:
+    with (
+        inner_terminal.noting_signals() as noted,
+        tempfile.TemporaryDirectory(prefix="degradation-") as name,
+    ):
         folder, columns = Path(name), shutil.get_terminal_size().columns
         state = {"metrics_filter": {"query": CHARTS}}
         (folder / ".wandb-leet.json").write_text(json.dumps(state))
         (folder / "wandb-leet.json").write_text(json.dumps(_own_settings() | SETTINGS))
-        link(study, folder, columns)
-        closed = threading.Event()
+        typed = keys(link(study, folder, columns)) + HIDE * (columns < WIDE)
+        command = [sys.executable, "-m", "wandb", "leet", str(folder)]
+        own = dict.fromkeys(("WANDB_CONFIG_DIR", "TMPDIR"), name) | NO_REPORTS
+        print(NOTE, flush=True)
+        return inner_terminal.run(
+            command,
+            os.environ | own,
+            keys=typed,
+            until=LISTED,
+            noted=noted,
+            meanwhile=_followed(study, folder, columns),
+        )
 
-        def follow() -> None:
-            while not closed.wait(LOOK_EVERY_S):
-                link(study, folder, columns)
 
-        follower = threading.Thread(target=follow)
-        try:
-            return _leet(folder, follower, HIDE * (columns < WIDE))
-        finally:
-            closed.set()
-            if follower.ident:
-                follower.join()
+@contextlib.contextmanager
+def _followed(study: Path, folder: Path, columns: int) -> Iterator[None]:
+    """A block in which runs that begin are linked too."""
+    closed = threading.Event()
+
+    def follow() -> None:
+        while not closed.wait(LOOK_EVERY_S):
+            link(study, folder, columns)
+
+    follower = threading.Thread(target=follow)
+    follower.start()
+    try:
+        yield
+    finally:
+        closed.set()
+        follower.join()
 
 
 def _own_settings() -> dict[str, object]:
@@ -80,55 +98,32 @@ def _own_settings() -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _leet(folder: Path, follower: threading.Thread, last: str) -> int:
-    """In a terminal of its own inside of ours, so that keys can be typed once its list is there;
-    last: those after the arms'.
+def keys(linked: Mapping[str, str]) -> str:
+    """What selects the first run of each arm in the list, from its top, where leet has selected.
+
+    linked: as `link` returns it.
     """
-    environment = (f"WANDB_CONFIG_DIR={folder}", "WANDB_ERROR_REPORTING=false")
-    typed, screen = keys(sorted(place.name for place in folder.glob("run-*"))) + last, b""
-
-    def read(terminal: int) -> bytes:
-        nonlocal typed, screen
-
-        def fit(*_: object) -> None:
-            size = fcntl.ioctl(sys.stdin, termios.TIOCGWINSZ, bytes(8))
-            fcntl.ioctl(terminal, termios.TIOCSWINSZ, size)
-
-        if not follower.ident:  # not before the fork
-            follower.start()
-            signal.signal(signal.SIGWINCH, fit)
-            fit()
-        said = os.read(terminal, 65536)
-        if typed:
-            screen += said
-            if re.search(LISTED, screen):
-                os.write(terminal, typed.encode())
-                typed = ""
-        return said
-
-    command = ["env", *environment, sys.executable, "-m", "wandb", "leet", str(folder)]
-    return os.waitstatus_to_exitcode(pty.spawn(command, read))
-
-
-def keys(shown: Sequence[str]) -> str:
-    """What selects the first run of each arm in the list, from its top, where leet has selected."""
     typed, arms = "", set[str]()
-    for name in shown:
-        arm = records.arm_of(name.split("-", 2)[2])
+    for place in sorted(linked):
+        arm = records.arm_of(linked[place])
         typed += SELECT * (arm not in arms and bool(arms)) + DOWN
         arms.add(arm)
     return typed.rstrip(DOWN)
 
 
-def link(study: Path, folder: Path, columns: int) -> None:
-    """A folder with a link for each run."""
+def link(study: Path, folder: Path, columns: int) -> dict[str, str]:
+    """A folder with a link for each run. Returns the runs' names by those of the folders, which
+    have the name, or what there is room for where that is another one's neither.
+    """
     found = files(study)
     room = min(max(int(0.382 * columns), 40), 120) - len(f"  {_place('')}...")  # of leet's list
     short = {name: shortened(name, room) for name in found}
+    linked = {}
     for name, file in found.items():
         is_one = list(short.values()).count(short[name]) == 1
         shown = short[name] if is_one else name
         place = folder / f"{_place(name)}{shown}" / f"run-{shown}.wandb"
+        linked[place.parent.name] = name
         new = folder / ".new"
         with contextlib.suppress(OSError):  # looked at again in a moment
             place.parent.mkdir(exist_ok=True)
@@ -136,6 +131,10 @@ def link(study: Path, folder: Path, columns: int) -> None:
                 new.unlink(missing_ok=True)
                 new.symlink_to(file)
                 new.replace(place)
+    for old in folder.glob("run-*"):
+        if old.name not in linked:  # its short name is that of another one now, or it is gone
+            shutil.rmtree(old, ignore_errors=True)
+    return linked
 
 
 def _place(name: str) -> str:
