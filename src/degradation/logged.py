@@ -51,7 +51,7 @@ def study_of(
     experiment: str, preset: str, overrides: Sequence[str] = (), entity: str = ""
 ) -> Study:
     """Raises ConfigError, RecordError, and Hydra's errors for an unknown experiment or preset."""
-    folder, planned = studies.study_of(experiment, preset, ["seed=0", *overrides])
+    folder, planned = studies.arms_of(experiment, preset, overrides)
     run_dirs = list(records.run_dirs(folder))
     runs = {path.name: studies.config_of(path) for path in run_dirs} or planned
     if not runs:

@@ -28,9 +28,15 @@ def study_of(
     return config.study_dir(next(iter(runs.values()))), runs
 
 
+def arms_of(
+    experiment: str, preset: str, overrides: Sequence[str] = ()
+) -> tuple[Path, dict[str, Config]]:
+    """The same with a run of each arm, without the composing of every seed's."""
+    return study_of(experiment, preset, ["seed=0", *overrides])
+
+
 def folder_of(experiment: str, preset: str, overrides: Sequence[str] = ()) -> Path:
-    """Without the composing of every seed's runs."""
-    return study_of(experiment, preset, ["seed=0", *overrides])[0]
+    return arms_of(experiment, preset, overrides)[0]
 
 
 def config_of(run_dir: Path) -> Config:

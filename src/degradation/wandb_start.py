@@ -59,7 +59,9 @@ def init(mode: Wandb, study_dir: Path, **identity: Any) -> "wandb.Run":
 
     study_dir.mkdir(parents=True, exist_ok=True)
     settings = wandb.Settings(**SETTINGS)
-    logging.raiseExceptions = False  # wandb's own log file on a full disk is no news for the user
+    # wandb's own log file on a full disk is no news for the user; for good, since wandb's threads
+    # write to it until the process ends. Python only prints less: no error of a run is lost by it.
+    logging.raiseExceptions = False
     wandb.setup(settings)  # silent from the first line on; runs of one process share one service
     run = wandb.init(
         mode=mode,
