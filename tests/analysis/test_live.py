@@ -39,6 +39,21 @@ def test_the_table_fits_a_small_terminal_at_full_length() -> None:
     assert lines_by_arm(text)["residual-110"] == cells
 
 
+def test_nets_without_errors_show_their_losses() -> None:
+    losses = {"train/loss": 0.0123456, "eval/train_loss": 0.0000123, "test/loss": 0.25}
+    last = {"iteration": 64000, "lr": 0.05, "wall_s": 3600.0, "images_per_s": 12345.6, **losses}
+    runs = [Progress(Planned(f"{arm}-s0", 64000, 1.0), [last], DIVERGED) for arm in ARMS]
+    text = shown(runs)
+    assert max(map(len, text.splitlines())) <= 80
+    for found in (shown(runs, width=120), live.text(runs, 2)):
+        head, *_ = found.splitlines()
+        assert [*head.split()][4:10] == ["run", "loss", "train", "loss", "test", "loss"]
+        assert lines_by_arm(found)["residual-110"][3:6] == ["0.0123", "1.23e-05", "0.25"]
+    assert "1.23e-05 " in text
+    with_errors = [*runs, Progress(Planned("plain-8-s0", 64000, 1.0), [row(1)], DIVERGED)]
+    assert "train %" in shown(with_errors)
+
+
 def test_each_arm_shows_its_run_at_work(tmp_path: Path) -> None:
     end(tmp_path, "plain-110-s0")
     clean = {"eval/train_subset_error_pct": 50.5, "test/subset_error_pct": 52.5}

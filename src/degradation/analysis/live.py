@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from degradation import records
+from degradation import measured, records
 from degradation.analysis.progress import (
     DAMAGED,
     FAILED,
@@ -31,8 +31,8 @@ DONE = "done"
 STYLES = {DONE: "green", RUNNING: "cyan", WAITING: "dim", NOT_BEGUN: "dim", STOPPED: "yellow"}
 IN_BRIEF = (FAILED, DAMAGED, RUNNING, STOPPED, WAITING, NOT_BEGUN)
 """What an arm's runs are, the first of these that is true of one stands for the arm."""
-TRAIN_KEYS = ("eval/train_error_pct", "eval/train_subset_error_pct")
-TEST_KEYS = ("test/error_pct", "test/subset_error_pct")
+RUNNING_KEY, TRAIN_KEYS, TEST_KEYS = (measured.RUNNING,), measured.TRAIN[::-1], measured.TEST
+"""Before the measure; of all images, where a row has both."""
 COLUMNS = ("arm", "runs", "iteration", "lr", "run %", "train %", "test %", "img/s", "ETA", "status")
 ENDS = (COLUMNS[0], COLUMNS[-1])
 FIRST_TO_GO = ("img/s", "lr", "run %", "runs")
@@ -116,8 +116,13 @@ def _news(run: Progress) -> str:
         return f"{run.status}{at}"
     if run.status != records.FINISHED:
         return ""
-    train, test = _percent(run, *TRAIN_KEYS), _percent(run, *TEST_KEYS)
-    return f"finished  train {train} %  test {test} %" if train or test else "finished"
+    what = _measure([run])
+    train, test = _value(run, what, TRAIN_KEYS), _value(run, what, TEST_KEYS)
+    if not train and not test:
+        return "finished"
+    if what == measured.LOSS:
+        return f"finished  train loss {train}  test loss {test}"
+    return f"finished  train {train} %  test {test} %"
 
 
 def total_text(runs: Sequence[Progress], workers: int) -> str:
@@ -133,18 +138,20 @@ def total_text(runs: Sequence[Progress], workers: int) -> str:
 
 
 def view(runs: Sequence[Progress], workers: int, width: int, height: int | None = None) -> Group:
-    """One line an arm - errors running, clean and on the test set - and the whole below.
+    """One line an arm - errors running, clean and on the test set, or losses where there are no
+    errors - and the whole below.
 
     width, height: of the terminal. Where names are long some columns go, then the names' middles,
     and where there are more arms than lines quiet ones are only counted; None: all are shown.
     """
     arms = by_arm(runs, workers)
     shown = _fitting(arms, height - BELOW_ARMS) if height else arms
-    widths = _widths([COLUMNS, *((*arm.cells, arm.status) for arm in shown)], width)
+    heads = dict(zip(COLUMNS, _heads(runs), strict=True))
+    widths = _widths([list(heads.values()), *((*arm.cells, arm.status) for arm in shown)], width)
     columns = list(widths)
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     for name in columns:
-        table.add_column(name, justify="left" if name in ENDS else "right", no_wrap=True)
+        table.add_column(heads[name], justify="left" if name in ENDS else "right", no_wrap=True)
     for arm in shown:
         cells = dict(zip(COLUMNS, arm.cells, strict=False))
         cells["arm"] = shortened(cells["arm"], widths["arm"] - 1)
@@ -185,7 +192,7 @@ def _fitting(arms: Sequence[Arm], room: int) -> Sequence[Arm]:
 
 def text(runs: Sequence[Progress], workers: int) -> str:
     """The same for where there is no terminal: no colours, no width, a line an arm."""
-    lines = [COLUMNS, *((*arm.cells, arm.status) for arm in by_arm(runs, workers))]
+    lines = [_heads(runs), *((*arm.cells, arm.status) for arm in by_arm(runs, workers))]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     padded = [
         [cell.rjust(width) for cell, width in zip(line, widths, strict=True)] for line in lines
@@ -201,11 +208,28 @@ def by_arm(runs: Sequence[Progress], workers: int) -> list[Arm]:
     arms: dict[str, list[Progress]] = {}
     for run in runs:
         arms.setdefault(records.arm_of(run.plan.name), []).append(run)
-    left = seconds_left(runs, workers)
-    return [Arm([name, *_cells(members, left)], _status(members)) for name, members in arms.items()]
+    left, what = seconds_left(runs, workers), _measure(runs)
+    return [
+        Arm([name, *_cells(members, left, what)], _status(members))
+        for name, members in arms.items()
+    ]
 
 
-def _cells(members: Sequence[Progress], left: Mapping[str, float]) -> list[str]:
+def _heads(runs: Sequence[Progress]) -> list[str]:
+    unit = "loss" if _measure(runs) == measured.LOSS else "%"
+    return [name.replace("%", unit) for name in COLUMNS]
+
+
+def _measure(runs: Sequence[Progress]) -> str:
+    """The loss where there are losses but no errors, as of nets that copy their input."""
+    keys = [key for run in runs if run.rows for key in run.rows[-1]]
+    has = {
+        what: any(key.endswith(what) for key in keys) for what in (measured.LOSS, measured.ERROR)
+    }
+    return measured.LOSS if has[measured.LOSS] and not has[measured.ERROR] else measured.ERROR
+
+
+def _cells(members: Sequence[Progress], left: Mapping[str, float], what: str) -> list[str]:
     """The run at work stands for the arm; else the last that has rows. The ETA is the arm's."""
     at_work = [run for run in members if run.status == RUNNING]
     begun = [run for run in members if run.rows]
@@ -216,9 +240,7 @@ def _cells(members: Sequence[Progress], left: Mapping[str, float]) -> list[str]:
         f"{sum(run.has_ended for run in members)}/{len(members)}",
         f"{row['iteration']:.0f}/{shown.plan.iterations}" if row else "",
         f"{row['lr']:.2g}" if "lr" in row else "",
-        _percent(shown, "train/error_pct"),
-        _percent(shown, *TRAIN_KEYS),
-        _percent(shown, *TEST_KEYS),
+        *(_value(shown, what, keys) for keys in (RUNNING_KEY, TRAIN_KEYS, TEST_KEYS)),
         f"{row['images_per_s']:.0f}" if "images_per_s" in row else "",
         duration(max(ends)) if ends else "",
     ]
@@ -235,9 +257,11 @@ def _status(members: Sequence[Progress]) -> str:
     return f"{diverged} diverged" if diverged else DONE
 
 
-def _percent(run: Progress, *keys: str) -> str:
-    value = run.last(*keys)
-    return "" if value is None else f"{value:.2f}"
+def _value(run: Progress, what: str, keys: Sequence[str]) -> str:
+    value = run.last(*(f"{key}{what}" for key in keys))
+    if value is None:
+        return ""
+    return f"{value:.3g}" if what == measured.LOSS else f"{value:.2f}"
 
 
 def duration(seconds: float) -> str:
