@@ -42,7 +42,8 @@ def test_the_table_fits_a_small_terminal_at_full_length() -> None:
 def test_nets_without_errors_show_their_losses() -> None:
     losses = {"train/loss": 0.0123456, "eval/train_loss": 0.0000123, "test/loss": 0.25}
     last = {"iteration": 64000, "lr": 0.05, "wall_s": 3600.0, "images_per_s": 12345.6, **losses}
-    runs = [Progress(Planned(f"{arm}-s0", 64000, 1.0), [last], DIVERGED) for arm in ARMS]
+    probed = {"iteration": 64000, "lr": 0.05, "images_per_s": 12345.6, "probe/some/loss": 1.0}
+    runs = [Progress(Planned(f"{arm}-s0", 64000, 1.0), [last, probed], DIVERGED) for arm in ARMS]
     text = shown(runs)
     assert max(map(len, text.splitlines())) <= 80
     for found in (shown(runs, width=120), live.text(runs, 2)):

@@ -222,11 +222,12 @@ def _heads(runs: Sequence[Progress]) -> list[str]:
 
 def _measure(runs: Sequence[Progress]) -> str:
     """The loss where there are losses but no errors, as of nets that copy their input."""
-    keys = [key for run in runs if run.rows for key in run.rows[-1]]
-    has = {
-        what: any(key.endswith(what) for key in keys) for what in (measured.LOSS, measured.ERROR)
-    }
-    return measured.LOSS if has[measured.LOSS] and not has[measured.ERROR] else measured.ERROR
+
+    def is_there(what: str) -> bool:  # not in each row: some are of probes
+        return any(_value(run, what, [*RUNNING_KEY, *TRAIN_KEYS, *TEST_KEYS]) for run in runs)
+
+    is_loss = is_there(measured.LOSS) and not is_there(measured.ERROR)
+    return measured.LOSS if is_loss else measured.ERROR
 
 
 def _cells(members: Sequence[Progress], left: Mapping[str, float], what: str) -> list[str]:
