@@ -2,7 +2,8 @@
 
 leet lists runs by the names of their folders, and of wandb's (`offline-run-20260101_120000-...`) it
 has room for what all have in common. So it is shown links, with the runs' own names. It opens on
-one run, and has no setting for more: a run of each other arm is selected as a user would do it.
+one run: a run of each other arm is selected as a user would do it. (From 0.31 on wandb's leet has
+the setting `selected_runs`, which will do instead; requirements.in says why that is not here yet.)
 """
 
 import contextlib
