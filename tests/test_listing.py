@@ -105,25 +105,21 @@ def without_view(shown: bytes, height: int = 24) -> list[str]:
 
 @pytest.mark.parametrize(
     ("launcher", "lines", "columns"),
-    [
-        ("pool", 12, 80),
-        ("fleet", 0, 0),
-    ],  # where not all arms have room; of a size that nobody knows
+    [("pool", 8, 80), ("fleet", 0, 0)],  # with no room for all arms; of a size that nobody knows
 )
 def test_on_a_terminal_all_arms_stand_below_the_lines(
     launcher: str, lines: int, columns: int, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rates = ",".join(f"0.{rate:02}" for rate in range(1, 13))
-    sweep = ["-m", *RUN, "model.depth=8", f"optim.lr={rates}"]
-    (here / "elsewhere").mkdir()
-    with contextlib.chdir(here / "elsewhere"):
-        assert call(*sweep) == 0
-    told = capsys.readouterr().out.splitlines()
+    sweep = ["-m", *RUN, "model.depth=8", "optim.lr=0.01,0.02,0.03,0.04,0.05"]
     command = ["-m", "degradation", *sweep, f"hydra/launcher={launcher}"]
     pid, fd = on_a_terminal(command, here, lines, columns)
     shown = read_to_the_end(fd)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert re.search(rb"\d+ %.{,20} \d/12 runs", shown)
+    assert re.search(rb"\d+ %.{,20} \d/5 runs", shown)
+    (here / "elsewhere").mkdir()
+    with contextlib.chdir(here / "elsewhere"):
+        assert call(*sweep) == 0
+    told = capsys.readouterr().out.splitlines()
     assert sorted(without_view(shown, lines or 24)) == sorted(told)
 
 

@@ -327,6 +327,7 @@ def test_what_another_process_is_at_is_waited_for_and_then_taken_over(
     assert {line.split()[0] for line in out.splitlines() if " finished " in line} == {usual, locked}
 
 
+@pytest.mark.slow
 def test_two_calls_at_once_share_the_runs(tmp_path: Path) -> None:
     checkout = make_checkout(tmp_path, iterations=100)
     script = str(ROOT / "scripts" / "reproduce.py")

@@ -87,17 +87,15 @@ def test_a_sweep_at_work_shows_its_own_runs(here: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.usefixtures("here")
-@pytest.mark.parametrize("content", ["", "[1]", "model: {depth: [", "model: {depth: ${seed}}"])
-def test_a_run_whose_config_cannot_be_read(
-    content: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_whose_config_cannot_be_read(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("-m", *RUN, "model.kind=plain,residual") == 0
     (spoilt,) = Path().glob("outputs/adhoc/quick/runs/plain*/config.yaml")
-    spoilt.write_text(content)
-    _, _, *arms, whole = told(capsys, "adhoc", "quick")
-    states = {line.partition("-")[0]: line.split()[-1] for line in arms}
-    assert states == {"plain": "damaged", "residual": "done"}
-    assert whole.endswith("  1/2 runs, 1 damaged")
+    for content in ("", "[1]", "model: {depth: [", "model: {depth: ${seed}}"):
+        spoilt.write_text(content)
+        _, _, *arms, whole = told(capsys, "adhoc", "quick")
+        states = {line.partition("-")[0]: line.split()[-1] for line in arms}
+        assert states == {"plain": "damaged", "residual": "done"}
+        assert whole.endswith("  1/2 runs, 1 damaged")
 
 
 @pytest.mark.usefixtures("here")

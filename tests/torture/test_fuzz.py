@@ -80,9 +80,11 @@ def test_the_search_finds(
 
 
 def test_the_same_seed_is_the_same_search(tmp_path: Path) -> None:
-    first, again, other = (fuzz(30, seed, tmp_path, (BY_NAME["verdict"],)) for seed in (3, 3, 4))
+    first, again, *others = (
+        fuzz(30, seed, tmp_path, (BY_NAME["verdict"],)) for seed in (3, 3, 4, 5, 6, 7)
+    )
     assert first == again
-    assert first != other
+    assert any(other != first for other in others)  # they are counts, which may be the same
 
 
 def test_a_spoilt_tree_has_its_own_digest() -> None:

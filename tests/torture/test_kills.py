@@ -6,7 +6,8 @@ import pytest
 from tests.torture.kills import Killed, as_json, broken, kill_runs, last_iteration
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [2, 50])
 def test_killed_runs_end_as_the_undisturbed_one(kills: int, tmp_path: Path) -> None:
     runs = kill_runs(kills, seed=kills, folder=tmp_path)
     assert sum(len(run.signals) for run in runs) == kills
