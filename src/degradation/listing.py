@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from degradation.analysis.progress import Planned
     from degradation.config import Config
 
-_overrides: list[str] = []
+_made: "list[tuple[dict[str, Config], int]]" = []
+"""Of the multirun that this process makes: its runs by name, and how many are refused."""
 _meanwhile = contextlib.ExitStack()
 
 
@@ -40,30 +41,26 @@ class Sweep(Callback):
         self.on_run_start(config)
         if status := cli.guard(distributed.refuse_sweep):
             sys.exit(status)  # past Hydra, which would go on
-        _overrides[:] = config.hydra.overrides.task
-        _meanwhile.enter_context(_at_work())
+        with contextlib.suppress(HydraException, OmegaConfBaseException):  # Hydra will tell
+            with _hydra_aside():
+                _made[:] = [_runs(config.hydra.overrides.task)]
+            _meanwhile.enter_context(_at_work(_made[0][0]))
 
 
 def tell(command: Sequence[str]) -> None:
     """Prints what a multirun says at its end, if this process has made one; command: as typed."""
     with stopping.closing():  # half of the view would stay
         _meanwhile.close()
-    with contextlib.suppress(HydraException, OmegaConfBaseException):  # had their line
-        for line in lines(command):
-            print(line)
+    for line in lines(command):
+        print(line)
 
 
 @contextlib.contextmanager
-def _at_work() -> Iterator[None]:
+def _at_work(runs: Mapping[str, "Config"]) -> Iterator[None]:
     """While it is, `make status` knows the runs from elsewhere, and a terminal shows them."""
     from degradation import config
     from degradation.analysis import plans
 
-    try:
-        with _hydra_aside():
-            runs, _ = _runs(_overrides)
-    except (HydraException, OmegaConfBaseException):  # which Hydra is about to tell
-        runs = {}
     studies: dict[Path, dict[str, Config]] = {}
     for name, cfg in runs.items():
         studies.setdefault(config.study_dir(cfg), {})[name] = cfg
@@ -113,15 +110,13 @@ def _hydra_aside() -> Iterator[None]:
 
 def lines(command: Sequence[str]) -> Iterator[str]:
     """Of the multirun that this process made, if it did; the command as it was typed."""
-    overrides = list(_overrides)
-    _overrides.clear()
-    if not overrides:
+    if not _made:
+        return
+    cfgs, refused = _made.pop()
+    if not cfgs:
         return
     from degradation import config, records
 
-    cfgs, refused = _runs(overrides)
-    if not cfgs:
-        return
     arms: dict[str, list[str]] = {}
     ended = 0
     for name, cfg in cfgs.items():
