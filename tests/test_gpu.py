@@ -135,8 +135,8 @@ def test_captured_run_continues_where_it_was(tmp_path: Path) -> None:
     rows = [row for row in train(whole, data, cfg) if row]
     list(itertools.islice(train(first, data, cfg), 4))  # 10 steps: an empty row before each row
     assert first.iteration == 10
-    checkpoint.save(path, first.model, first.optimizer, first.progress(), "a hash")
-    second.continue_from(checkpoint.load(path, second.model, second.optimizer, "a hash"))
+    checkpoint.save(path, first.model, first.optimizer, first.progress(), "ahash")
+    second.continue_from(checkpoint.load(path, second.model, second.optimizer, "ahash"))
     rest = [row for row in train(second, data, cfg) if row]
     assert without_times(rest) == without_times(rows[2:])
     ours, theirs = everything(second), everything(whole)

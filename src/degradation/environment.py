@@ -35,15 +35,15 @@ def select_device(cfg: HardwareConfig) -> torch.device:
             else "cpu"
         )
     try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()  # `meta` exists, but holds no values
+        value = torch.zeros(1, device=name)
+        value.item()  # `meta` exists, but holds no values
     except (RuntimeError, AssertionError, NotImplementedError, ModuleNotFoundError):
         raise ConfigError(
             f"hardware.device: {name!r} is not on this machine; accepted: {_devices()}"
         ) from None
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    return device
+    if value.is_cuda:
+        torch.cuda.set_device(value.device)  # `cuda` alone, without a number, it would not take
+    return value.device
 
 
 def _devices() -> str:

@@ -117,7 +117,9 @@ class CapturedStep(EagerStep):
         steps moved them.
         """
         self._make_momentum()
-        kept = [tensor.clone() for tensor in self._moved()]
+        # detached: the graph of a copy would keep the gradients' nodes alive, and those belong to
+        # the stream they are made on, which is not the one that is captured
+        kept = [tensor.detach().clone() for tensor in self._moved()]
         here = torch.cuda.current_stream()
         # cuBLAS has one workspace a stream, whose address the graph keeps: captured on a stream
         # that runs share, their graphs would write to the same one at once
