@@ -1,0 +1,89 @@
+"""Builds the stub of CUDA (stub.cpp) and reads what it has seen."""
+
+import ctypes
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+SOURCE = Path(__file__).with_name("stub.cpp")
+LIBRARY = "libcuda.so.1"
+"""The driver's name, so that nothing looks for another."""
+HEADERS = {"nvidia": ("cu13/include", "cudnn/include"), "triton": ("backends/nvidia/include",)}
+"""Folders in the packages that PyTorch brings along."""
+
+
+@dataclass
+class Seen:
+    """By the stub, since it was told to forget."""
+
+    refused: list[str]
+    """What CUDA would have refused for a capture's sake."""
+    beside: list[str]
+    """Launched by a thread that captures, but on another stream: not in the graph."""
+    waits: int
+    """Calls in which the host waits for the device."""
+    streams: list[Counter[str]]
+    """Launches by name; the default stream is the first."""
+    graphs: list[Counter[str]]
+    """Of each captured graph, the launches it repeats."""
+
+    @property
+    def launched(self) -> Counter[str]:
+        return sum(self.streams, Counter())
+
+
+def why_not() -> str:
+    """What is missing here for the stub; empty if nothing is."""
+    if sys.platform != "linux" or not torch.version.cuda:
+        return "PyTorch here is not the CUDA build for Linux"
+    if not torch.version.cuda.startswith("13."):
+        return f"the stub is of CUDA 13, PyTorch here of {torch.version.cuda}"
+    return "" if shutil.which("g++") else "no g++ here"
+
+
+def build(folder: Path) -> Path:
+    library = folder / LIBRARY
+    flags = ["-std=c++17", "-O1", "-Wall", "-Werror", "-shared", "-fPIC", f"-Wl,-soname,{LIBRARY}"]
+    includes = [f"-I{_package(name) / path}" for name, paths in HEADERS.items() for path in paths]
+    subprocess.run(["g++", *flags, *includes, str(SOURCE), "-o", str(library)], check=True)
+    return library
+
+
+def _package(name: str) -> Path:
+    found = importlib.util.find_spec(name)
+    assert found is not None
+    assert found.submodule_search_locations
+    return Path(found.submodule_search_locations[0])
+
+
+def with_stub(library: Path) -> dict[str, str]:
+    """The environment for a process on the stub."""
+    return os.environ | {"LD_PRELOAD": str(library)}
+
+
+def forget() -> None:
+    """In a process on the stub."""
+    ctypes.CDLL(None).cuda_stub_forget()
+
+
+def seen() -> Seen:
+    """In a process on the stub."""
+    with tempfile.NamedTemporaryFile("r") as file:
+        ctypes.CDLL(None).cuda_stub_write(file.name.encode())
+        report = json.load(file)
+    return Seen(
+        report["refused"],
+        report["beside_a_capture"],
+        report["waits"],
+        streams=[Counter(launches) for launches in report["streams"]],
+        graphs=[Counter(launches) for launches in report["graphs"]],
+    )

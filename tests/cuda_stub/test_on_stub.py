@@ -1,0 +1,25 @@
+"""The code for CUDA, without a GPU."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.cuda_stub import stub
+
+pytestmark = pytest.mark.skipif(bool(stub.why_not()), reason=stub.why_not())
+
+
+def test_what_runs_on_cuda_passes_on_the_stub(tmp_path: Path) -> None:
+    file = Path(__file__).with_name("on_stub.py")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(file)],
+        cwd=Path(__file__).parents[2],
+        env=stub.with_stub(stub.build(tmp_path)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout
