@@ -15,7 +15,7 @@ from degradation import environment
 from degradation.config import HardwareConfig
 from degradation.data.batches import train_batches
 from degradation.loop import train
-from degradation.step import CapturedStep, EagerStep
+from degradation.step import CapturedStep, EagerStep, build_step
 from degradation.train import fresh_state, load_data
 
 RUN = ("data=shapes", "tracking=off", "hardware=cuda", *TINY)
@@ -111,6 +111,20 @@ def test_gradients_that_another_stream_would_gather_are_refused() -> None:
     torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(True)
     assert seen().refused[0] == "the default stream waits for a captured one"
     assert copy.grad_fn is not None
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # PyTorch's of itself
+def test_a_compiled_step_can_be_captured() -> None:
+    cfg = paper(8, "bf16")
+    state, _ = begun(cfg, capture=True)
+    state.model = torch.compile(state.model)  # type: ignore[assignment]
+    step = build_step(state.model, state.optimizer, "bf16", capture=True)
+    (batch,) = train_batches(data_for(cfg), seed=0, first=0, last=1, batch_size=128)
+    step(*batch, 0.1)
+    (graph,) = seen().graphs
+    assert graph["convolution"] == graph["convolution, gradient of the weights"] == 7
+    assert sum(count for name, count in graph.items() if name.startswith("triton_")) > 7
 
 
 # whole runs

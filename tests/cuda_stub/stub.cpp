@@ -241,6 +241,8 @@ API cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int
     case cudaDevAttrMaxThreadsPerBlock: *value = prop.maxThreadsPerBlock; break;
     case cudaDevAttrMaxSharedMemoryPerBlock: *value = prop.sharedMemPerBlock; break;
     case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = prop.sharedMemPerBlockOptin; break;
+    case cudaDevAttrWarpSize: *value = prop.warpSize; break;
+    case cudaDevAttrMaxRegistersPerBlock: *value = prop.regsPerBlock; break;
     case cudaDevAttrMaxGridDimX: *value = prop.maxGridSize[0]; break;
     case cudaDevAttrMaxGridDimY: case cudaDevAttrMaxGridDimZ: *value = prop.maxGridSize[1]; break;
     default: *value = 1;
@@ -537,38 +539,67 @@ API cudaError_t cudaGetDriverEntryPointByVersion(
   return cudaSuccess;
 }
 
-// Its names have to be there when PyTorch loads what compiles kernels; none of them is called but
-// the first two.
 #undef cuDevicePrimaryCtxGetState
-API CUresult cuDevicePrimaryCtxGetState(CUdevice device, unsigned* flags, int* active) {
+#define DRIVER(name) API CUresult name
+DRIVER(cuDevicePrimaryCtxGetState)(CUdevice device, unsigned* flags, int* active) {
   return has_context(device, flags, active);
 }
-API CUresult cuCtxGetCurrent(CUcontext* context) {
+DRIVER(cuDevicePrimaryCtxRetain)(CUcontext* context, CUdevice) {
   return *context = reinterpret_cast<CUcontext>(1), CUDA_SUCCESS;
 }
+DRIVER(cuCtxGetCurrent)(CUcontext* context) { return cuDevicePrimaryCtxRetain(context, 0); }
+DRIVER(cuCtxSetCurrent)(CUcontext) { return CUDA_SUCCESS; }
+DRIVER(cuDeviceGet)(CUdevice* device, int) { return *device = 0, CUDA_SUCCESS; }
+DRIVER(cuDeviceGetAttribute)(int* value, CUdevice_attribute attribute, CUdevice) {
+  cudaDeviceGetAttribute(value, static_cast<cudaDeviceAttr>(attribute), 0);  // the same numbers
+  return CUDA_SUCCESS;
+}
+DRIVER(cuPointerGetAttribute)(void* value, CUpointer_attribute attribute, CUdeviceptr pointer) {
+  if (attribute != CU_POINTER_ATTRIBUTE_DEVICE_POINTER) return CUDA_ERROR_NOT_SUPPORTED;
+  return *static_cast<CUdeviceptr*>(value) = pointer, CUDA_SUCCESS;
+}
+
+// Kernels that Triton has compiled: a function is its name.
+DRIVER(cuModuleLoad)(CUmodule* module, const char*) {
+  return *module = reinterpret_cast<CUmodule>(1), CUDA_SUCCESS;
+}
+DRIVER(cuModuleLoadData)(CUmodule* module, const void*) { return cuModuleLoad(module, nullptr); }
+DRIVER(cuModuleUnload)(CUmodule) { return CUDA_SUCCESS; }
+DRIVER(cuModuleGetFunction)(CUfunction* function, CUmodule, const char* name) {
+  return *function = reinterpret_cast<CUfunction>(new std::string(name)), CUDA_SUCCESS;
+}
+DRIVER(cuFuncGetAttribute)(int* value, CUfunction_attribute, CUfunction) {
+  return *value = 0, CUDA_SUCCESS;
+}
+DRIVER(cuFuncSetAttribute)(CUfunction, CUfunction_attribute, int) { return CUDA_SUCCESS; }
+DRIVER(cuFuncSetCacheConfig)(CUfunction, CUfunc_cache) { return CUDA_SUCCESS; }
+static CUresult launch_compiled(CUfunction function, CUstream stream) {
+  return static_cast<CUresult>(launch(*reinterpret_cast<std::string*>(function), stream));
+}
+DRIVER(cuLaunchKernel)(
+    CUfunction function, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,
+    CUstream stream, void**, void**) {
+  return launch_compiled(function, stream);
+}
+DRIVER(cuLaunchKernelEx)(const CUlaunchConfig* config, CUfunction function, void**, void**) {
+  return launch_compiled(function, config->hStream);
+}
+
+// Names that have to be there when PyTorch or Triton is loaded; nothing calls them.
 #define ABSENT(name) \
   asm(".globl " #name "\n.type " #name ", @function\n.set " #name ", cuda_stub_absent")
-API CUresult cuda_stub_absent() { return CUDA_ERROR_NOT_SUPPORTED; }
-ABSENT(cuCtxSetCurrent);
-ABSENT(cuDeviceGet);
-ABSENT(cuDeviceGetAttribute);
-ABSENT(cuDevicePrimaryCtxRetain);
-ABSENT(cuFuncGetAttribute);
-ABSENT(cuFuncSetAttribute);
-ABSENT(cuFuncSetCacheConfig);
+DRIVER(cuda_stub_absent)() { return CUDA_ERROR_NOT_SUPPORTED; }
+ABSENT(cuCtxGetLimit);
+ABSENT(cuCtxSetLimit);
 ABSENT(cuGetErrorString);
 ABSENT(cuLaunchCooperativeKernel);
-ABSENT(cuLaunchKernel);
 ABSENT(cuLinkAddData_v2);
 ABSENT(cuLinkComplete);
 ABSENT(cuLinkCreate_v2);
-ABSENT(cuModuleGetFunction);
-ABSENT(cuModuleLoad);
-ABSENT(cuModuleLoadData);
 ABSENT(cuModuleLoadDataEx);
-ABSENT(cuModuleUnload);
 ABSENT(cuOccupancyMaxActiveBlocksPerMultiprocessor);
-ABSENT(cuPointerGetAttribute);
+ABSENT(cuOccupancyMaxActiveClusters);
+ABSENT(cuPointerGetAttributes);
 ABSENT(cuTensorMapEncodeTiled);
 
 // cuBLAS: a handle is the stream it works on

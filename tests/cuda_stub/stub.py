@@ -66,8 +66,13 @@ def _package(name: str) -> Path:
 
 
 def with_stub(library: Path) -> dict[str, str]:
-    """The environment for a process on the stub."""
-    return os.environ | {"LD_PRELOAD": str(library)}
+    """The environment for a process on the stub. What it compiles stays beside the library: nobody
+    else wants kernels that were chosen without a clock.
+    """
+    caches = {"TORCHINDUCTOR_CACHE_DIR": "inductor", "TRITON_CACHE_DIR": "triton"}
+    places = {key: str(library.parent / name) for key, name in caches.items()}
+    places |= {"LD_PRELOAD": str(library), "TRITON_LIBCUDA_PATH": str(library.parent)}
+    return os.environ | places
 
 
 def forget() -> None:
