@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from degradation.benchmark.results import keep, lines, ratios, spread
+from degradation.benchmark.results import headlines, keep, lines, ratios, rows, spread
 
 
 def test_a_number_tells_its_median_and_range() -> None:
@@ -57,3 +57,38 @@ def test_a_missed_target_is_shown_as_plainly_as_a_met_one() -> None:
     assert met.startswith("quick ")
     assert met.endswith("; at most 8; met")
     assert missed.endswith("; at most 8; MISSED")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (4.0, "at most 8, stretch at most 4; met, stretch too"),
+        (5.0, "at most 8, stretch at most 4; met"),
+        (9.0, "at most 8, stretch at most 4; MISSED"),
+    ],
+)
+def test_a_stretch_is_shown_beside_the_target(value: float, shown: str) -> None:
+    (line,) = lines({"seed": spread([value], "min", at_most=8, stretch=4)})
+    assert line.endswith(f"; {shown}")
+
+
+def test_a_stretch_has_the_direction_of_its_target() -> None:
+    ratio = spread([3.5], "x", at_least=1.5, stretch=3)
+    assert (ratio["stretch"], ratio["stretch_met"]) == ("at least 3", True)
+
+
+def test_text_is_for_the_terminal_and_details_are_not_for_the_readme() -> None:
+    part = {
+        "environment": {"cores": 2},
+        "usual/step": spread([6.0], "ms"),
+        "floor": spread([6.0], "ms"),
+        "fleet_over_floor": spread([6.0], "x"),
+        "ratio": spread([6.0], "x", at_least=1),
+        "kernels": {"lines": ["60 % conv", "40 % add"]},
+    }
+    assert [line.split(maxsplit=1)[0] for line in lines(part)] == [
+        *("usual/step", "floor", "fleet_over_floor", "ratio", "kernels", "kernels")
+    ]
+    assert [row[0] for row in rows(headlines(part))] == [
+        *("usual/step", "fleet_over_floor", "ratio")
+    ]

@@ -21,15 +21,20 @@ def spread(
     unit: str,
     at_least: float | None = None,
     at_most: float | None = None,
+    stretch: float | None = None,
 ) -> dict[str, Any]:
-    """Median and range of one number's measurements, and whether the median meets its target."""
+    """Median and range of one number's measurements, and whether the median meets its target.
+
+    stretch: a further target, of the same direction.
+    """
     median = statistics.median(values)
     found = {"median": median, "min": min(values), "max": max(values)}
     kept = {key: round(value, 3) for key, value in found.items()} | {"n": len(values), "unit": unit}
-    if at_least is not None:
-        return kept | {"target": f"at least {at_least:g}", "met": median >= at_least}
-    if at_most is not None:
-        return kept | {"target": f"at most {at_most:g}", "met": median <= at_most}
+    sign, word = (-1, "at most") if at_least is None else (1, "at least")
+    target = at_most if at_least is None else at_least
+    for name, met, limit in (("target", "met", target), ("stretch", "stretch_met", stretch)):
+        if limit is not None:
+            kept |= {name: f"{word} {limit:g}", met: sign * median >= sign * limit}
     return kept
 
 
@@ -52,14 +57,30 @@ def rows(part: Mapping[str, Any]) -> Iterator[list[str]]:
             continue
         median = f"{number['median']:.2f} {number['unit']}"
         span = f"{number['min']:.2f} to {number['max']:.2f}, n = {number['n']}"
-        met = {None: "", True: "met", False: "MISSED"}[number.get("met")]
-        yield [name, median, span, number.get("target", ""), met]
+        target, met = number.get("target", ""), {None: "", True: "met", False: "MISSED"}
+        found = met[number.get("met")]
+        if "stretch" in number:
+            target += f", stretch {number['stretch']}"
+            found += ", stretch too" if number["stretch_met"] else ""
+        yield [name, median, span, target, found]
+
+
+def headlines(part: Mapping[str, Any]) -> Part:
+    """What has a target, what a step takes, and how near that is to the floor."""
+    told = ("/step", "/achieved", "_over_floor")
+    return {
+        name: number for name, number in part.items() if "target" in number or name.endswith(told)
+    }
 
 
 def lines(part: Mapping[str, Any]) -> Iterator[str]:
-    """The same for a terminal."""
+    """The numbers for a terminal, and what is there as text (`lines`), which tables leave out."""
+    width = max(36, *map(len, part))
     for name, median, *rest in rows(part):
-        yield f"{name:<36} {median:>19}   {'; '.join(filter(None, rest))}"
+        yield f"{name:<{width}} {median:>19}   {'; '.join(filter(None, rest))}"
+    for name, entry in part.items():
+        for line in entry.get("lines", ()):
+            yield f"{name:<{width}} {line}"
 
 
 def machine(name: str, environment: Mapping[str, Any]) -> str:

@@ -43,7 +43,8 @@ def measure(root: str | None) -> Part:
     for depth, turns in TURNS.items():
         runs = {"usual": usual_run(depth, usual.batches(folder, BATCH_SIZE))}
         runs |= {precision: own_run(paper(depth, precision), data) for precision in precisions()}
-        part |= numbers(depth, in_turn(runs, turns, ROUNDS))
+        *_, images_per_s = in_turn(runs, turns, ROUNDS)
+        part |= numbers(depth, images_per_s)
     return part
 
 
@@ -100,19 +101,26 @@ def usual_run(
 
 
 def in_turn(
-    runs: Mapping[str, Iterator[Any]], turns: int, rounds: int, images: int = EVERY * BATCH_SIZE
-) -> dict[str, list[float]]:
-    """Images a second of each run in each round; an untimed round first. images: of one turn."""
+    runs: Mapping[str, Iterator[Any]],
+    turns: int,
+    rounds: int,
+    images: int = EVERY * BATCH_SIZE,
+    untimed_rounds: int = 1,
+) -> Iterator[dict[str, list[float]]]:
+    """Images a second of each run in the rounds so far, after each round that is timed; a run's
+    turns begin with one that is not. images: of one turn.
+    """
     images_per_s: dict[str, list[float]] = {name: [] for name in runs}
-    for number in range(rounds + 1):
+    for number in range(untimed_rounds + rounds):
         for name, run in runs.items():
             next(run)
             start = time.perf_counter()
             for _ in range(turns):
                 next(run)
             seconds = time.perf_counter() - start
-            if number:
+            if number >= untimed_rounds:
                 images_per_s[name].append(turns * images / seconds)
             if name == "usual":
                 time.sleep(REFILL_S)
-    return images_per_s
+        if number >= untimed_rounds:
+            yield images_per_s

@@ -1,0 +1,170 @@
+"""What else a captured step and an evaluation could be made of, each beside what they are. What
+pays on a GPU may become the project's choice; that the rest does not is known from here.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from degradation import environment
+from degradation.benchmark.contestants import (
+    Change,
+    Contestants,
+    begin,
+    begun,
+    compiled,
+    own_turns,
+)
+from degradation.benchmark.results import Part, ratios, spread
+from degradation.benchmark.throughput import BATCH_SIZE, in_turn, paper
+from degradation.config import Config
+from degradation.data.batches import Data, Split, clean, prepare
+from degradation.data.images import load_images
+from degradation.step import evaluate
+
+DEPTHS = (20, 110)
+EVERY, ROUNDS = 50, 3
+EVALUATED = (250, 1000, 2500, 10_000)
+"""Images a forward pass; `trainer.eval_batch_size` is PRESENT."""
+PRESENT = 1000
+
+
+def measure(root: str | None, device: torch.device) -> Iterator[Part]:
+    """Milliseconds a step of each variant, and how many times as fast as the present step it is;
+    the same for evaluations. What is known after each depth and precision. Raises DataError.
+    """
+    part = Part()
+    data = prepare(load_images("cifar10", root), paper(20, "bf16").data, device)
+    for depth in DEPTHS:
+        for precision in ("bf16", "tf32"):
+            cfg, prefix = paper(depth, precision, EVERY), f"resnet{depth}/{precision}"
+            runs, _ = begin(variants(cfg, data))
+            *_, rates = in_turn(runs, 1, ROUNDS, EVERY * BATCH_SIZE, untimed_rounds=0)
+            found = steps(rates) | evaluations(cfg, data)
+            found["batch norm"] = {"lines": [batch_norm_of(cfg, device)]}
+            part |= {f"{prefix}/{name}": number for name, number in found.items()}
+            yield part
+
+
+def variants(cfg: Config, data: Data) -> Contestants:
+    """`present` is the step as it is; with fixed algorithms, as the project trains, in all."""
+    changes: dict[str, Change | None] = {
+        "present": None,
+        "contiguous": contiguous,
+        "stem_of_4_channels": partial(padded_stem, channels=4),
+        "stem_of_8_channels": partial(padded_stem, channels=8),
+        "other_batch_norm": partial(with_batch_norm, normalise=other_batch_norm),
+        "uncounted_batches": partial(with_batch_norm, normalise=uncounted),
+    }
+    if cfg.trainer.precision == "bf16":  # once a depth: it takes minutes
+        changes["compiled"] = partial(compiled, mode="default")
+    return {name: partial(own_turns, cfg, data, change) for name, change in changes.items()}
+
+
+def contiguous(model: nn.Module, data: Data) -> tuple[nn.Module, Data]:
+    """Channels before pixels, in weights, images and so in all activations."""
+    model = model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    model.register_forward_pre_hook(lambda _model, inputs: (inputs[0].contiguous(),))
+    return model, data
+
+
+def padded_stem(model: nn.Module, data: Data, channels: int) -> tuple[nn.Module, Data]:
+    """Images with further channels, which are 0, so that the first conv has the width that matrix
+    units like; the same function.
+    """
+    first = cast(nn.Sequential, model.stem)
+    stem = cast(nn.Conv2d, first[0])
+    wider = nn.Conv2d(channels, stem.out_channels, 3, padding=1, bias=False)
+    with torch.no_grad():
+        wider.weight.zero_()
+        wider.weight[:, : stem.in_channels] = stem.weight.cpu()
+    first[0] = wider.to(stem.weight.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    more = (0, channels - stem.in_channels)
+    train, test = (Split(F.pad(x.images, more), x.labels) for x in (data.train, data.test))
+    return model, replace(data, train=train, test=test, mean=F.pad(data.mean, more))
+
+
+def with_batch_norm(
+    model: nn.Module, data: Data, normalise: Callable[[nn.BatchNorm2d, Tensor], Tensor]
+) -> tuple[nn.Module, Data]:
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.forward = partial(normalise, layer)  # type: ignore[method-assign]
+    return model, data
+
+
+def other_batch_norm(layer: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    """Of fp32, for which PyTorch takes cuDNN's, its own; of bf16, for which it takes its own,
+    cuDNN's, which takes bf16 only with bf16 statistics and so is given fp32.
+    """
+    assert layer.num_batches_tracked is not None
+    assert layer.momentum is not None
+    layer.num_batches_tracked.add_(1)
+    if x.dtype == torch.bfloat16:
+        return uncounted(layer, x.float()).to(x.dtype)
+    kept = (layer.weight, layer.bias, layer.running_mean, layer.running_var)
+    y: Tensor = torch.native_batch_norm(x, *kept, True, layer.momentum, layer.eps)[0]
+    return y
+
+
+def uncounted(layer: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    """Without the count of batches, a kernel a layer, which only a momentum of None needs."""
+    mean, variance, momentum = layer.running_mean, layer.running_var, layer.momentum
+    assert momentum is not None
+    return F.batch_norm(x, mean, variance, layer.weight, layer.bias, True, momentum, layer.eps)
+
+
+def batch_norm_of(cfg: Config, device: torch.device) -> str:
+    """Whose batch norm PyTorch takes for what follows a conv in training."""
+    dtype = torch.bfloat16 if cfg.trainer.precision == "bf16" else torch.float32
+    shape = (BATCH_SIZE, cfg.model.width, cfg.data.pixels, cfg.data.pixels)
+    x = torch.zeros(shape, dtype=dtype, device=device)
+    x = x.to(memory_format=torch.channels_last)
+    kept = [torch.ones(cfg.model.width, device=device) for _ in range(4)]
+    backend = torch._C._select_batch_norm_backend(x, *kept, True, 1e-5)
+    return f"PyTorch takes {backend.name}"
+
+
+def steps(images_per_s: dict[str, list[float]]) -> Part:
+    part = Part()
+    for name, rates in images_per_s.items():
+        part[name] = spread([1000 * BATCH_SIZE / rate for rate in rates], "ms")
+        if name != "present" and "present" in images_per_s:
+            part[f"{name}_over_present"] = spread(ratios(rates, images_per_s["present"]), "x")
+    return part
+
+
+def evaluations(cfg: Config, data: Data) -> Part:
+    """Test images a second, by images a forward pass, and with that pass captured as a graph."""
+    looks: Contestants = {
+        f"evaluate_by_{size}": partial(evaluation_turns, cfg, data, size) for size in EVALUATED
+    }
+    looks["evaluate_captured"] = partial(evaluation_turns, cfg, data, PRESENT, captured=True)
+    runs, _ = begin(looks)
+    *_, images_per_s = in_turn(runs, 1, ROUNDS, len(data.test), untimed_rounds=0)
+    part, present = Part(), images_per_s[f"evaluate_by_{PRESENT}"]
+    for name, rates in images_per_s.items():
+        part[name] = spread(rates, "images/s")
+        if rates is not present:
+            part[f"{name}_over_by_{PRESENT}"] = spread(ratios(rates, present), "x")
+    return part
+
+
+def evaluation_turns(cfg: Config, data: Data, size: int, captured: bool = False) -> Iterator[None]:
+    """Looks at the whole test set."""
+    state, precision = begun(cfg, data)[0], cfg.trainer.precision
+    if captured:
+        images = clean(data, data.test.images[:size])
+        enabled = precision == "bf16"
+        uncached = torch.autocast("cuda", torch.bfloat16, enabled=enabled, cache_enabled=False)
+        with torch.no_grad(), uncached:
+            torch.cuda.make_graphed_callables(state.model.eval(), (images,))
+    while True:
+        environment.set_arithmetic(cfg.trainer)
+        evaluate(state.model, data.test, data, size, precision)
+        yield
