@@ -105,7 +105,7 @@ gpu: setup ## on a CUDA machine: tests, benchmark, and all runs of the paper's l
 reconstructions: setup ## pictures of what the trained autoencoders make of test digits
 	@$(BIN)/python scripts/reconstructions.py --data-root="$$DATA_ROOT"
 
-bench: setup ## measure speed, written to results/bench/
+bench: setup ## measure speed here, on CUDA the GPU's, written to results/bench/
 	@$(BIN)/python scripts/bench.py --data-root="$$DATA_ROOT"
 
 dashboard: setup ## the curves in the terminal, from the W&B files of a study

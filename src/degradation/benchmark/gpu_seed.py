@@ -2,7 +2,8 @@
 `hydra/launcher=fleet` drives them, with their records, evaluations and checkpoints; and a second
 seed beside the first.
 
-A run is here SHORT iterations long, at the cadences of the whole one, to which it is extrapolated.
+A run is here SHORT iterations long, at the cadences of the whole one, to which it is extrapolated;
+the start of Python comes on top.
 """
 
 import contextlib

@@ -2,7 +2,7 @@
 pays on a GPU may become the project's choice; that the rest does not is known from here.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import cast
@@ -46,7 +46,6 @@ def measure(root: str | None, device: torch.device) -> Iterator[Part]:
             runs, _ = begin(variants(cfg, data))
             *_, rates = in_turn(runs, 1, ROUNDS, EVERY * BATCH_SIZE, untimed_rounds=0)
             found = steps(rates) | evaluations(cfg, data)
-            found["batch norm"] = {"lines": [batch_norm_of(cfg, device)]}
             part |= {f"{prefix}/{name}": number for name, number in found.items()}
             yield part
 
@@ -99,8 +98,8 @@ def with_batch_norm(
 
 
 def other_batch_norm(layer: nn.BatchNorm2d, x: Tensor) -> Tensor:
-    """Of fp32, for which PyTorch takes cuDNN's, its own; of bf16, for which it takes its own,
-    cuDNN's, which takes bf16 only with bf16 statistics and so is given fp32.
+    """For fp32 PyTorch 2.11 takes cuDNN's, so this is PyTorch's own; for bf16 it takes its own, so
+    this is cuDNN's, which takes bf16 only with statistics in bf16, and is given fp32.
     """
     assert layer.num_batches_tracked is not None
     assert layer.momentum is not None
@@ -119,24 +118,12 @@ def uncounted(layer: nn.BatchNorm2d, x: Tensor) -> Tensor:
     return F.batch_norm(x, mean, variance, layer.weight, layer.bias, True, momentum, layer.eps)
 
 
-def batch_norm_of(cfg: Config, device: torch.device) -> str:
-    """Whose batch norm PyTorch takes for what follows a conv in training."""
-    dtype = torch.bfloat16 if cfg.trainer.precision == "bf16" else torch.float32
-    shape = (BATCH_SIZE, cfg.model.width, cfg.data.pixels, cfg.data.pixels)
-    x = torch.zeros(shape, dtype=dtype, device=device)
-    x = x.to(memory_format=torch.channels_last)
-    kept = [torch.ones(cfg.model.width, device=device) for _ in range(4)]
-    backend = torch._C._select_batch_norm_backend(x, *kept, True, 1e-5)
-    return f"PyTorch takes {backend.name}"
-
-
-def steps(images_per_s: dict[str, list[float]]) -> Part:
-    part = Part()
-    for name, rates in images_per_s.items():
-        part[name] = spread([1000 * BATCH_SIZE / rate for rate in rates], "ms")
-        if name != "present" and "present" in images_per_s:
-            part[f"{name}_over_present"] = spread(ratios(rates, images_per_s["present"]), "x")
-    return part
+def steps(images_per_s: Mapping[str, list[float]]) -> Part:
+    a_step = {
+        name: spread([1000 * BATCH_SIZE / rate for rate in rates], "ms")
+        for name, rates in images_per_s.items()
+    }
+    return a_step | ratios_to("present", images_per_s)
 
 
 def evaluations(cfg: Config, data: Data) -> Part:
@@ -147,12 +134,17 @@ def evaluations(cfg: Config, data: Data) -> Part:
     looks["evaluate_captured"] = partial(evaluation_turns, cfg, data, PRESENT, captured=True)
     runs, _ = begin(looks)
     *_, images_per_s = in_turn(runs, 1, ROUNDS, len(data.test), untimed_rounds=0)
-    part, present = Part(), images_per_s[f"evaluate_by_{PRESENT}"]
-    for name, rates in images_per_s.items():
-        part[name] = spread(rates, "images/s")
-        if rates is not present:
-            part[f"{name}_over_by_{PRESENT}"] = spread(ratios(rates, present), "x")
-    return part
+    found = {name: spread(rates, "images/s") for name, rates in images_per_s.items()}
+    return found | ratios_to(f"evaluate_by_{PRESENT}", images_per_s)
+
+
+def ratios_to(present: str, rates: Mapping[str, list[float]]) -> Part:
+    """More than 1 where something is faster than what is there at present."""
+    return {
+        f"{name}_over_{present}": spread(ratios(found, rates[present]), "x")
+        for name, found in rates.items()
+        if present in rates and name != present
+    }
 
 
 def evaluation_turns(cfg: Config, data: Data, size: int, captured: bool = False) -> Iterator[None]:

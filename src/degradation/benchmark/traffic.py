@@ -1,6 +1,7 @@
 """What a training step has to move through a GPU's memory at least, and how fast that can be."""
 
 import time
+from functools import cache
 
 import torch
 from torch import nn
@@ -20,7 +21,13 @@ def step_bytes(depth: int, precision: str = "bf16") -> float:
     """Passes over the outputs of the convs: what a step of fully fused kernels moves at least, but
     for what stays in the cache (of ResNet-20 most of it).
     """
-    cfg = paper(depth, precision)
+    return float(PASSES * conv_outputs(depth) * BATCH_SIZE * ELEMENT_BYTES[precision])
+
+
+@cache
+def conv_outputs(depth: int) -> int:
+    """Numbers, for one image."""
+    cfg = paper(depth, "bf16")
     sizes: list[int] = []
     model = build_model(cfg.model).eval()
     for layer in model.modules():
@@ -28,7 +35,7 @@ def step_bytes(depth: int, precision: str = "bf16") -> float:
             layer.register_forward_hook(lambda _layer, _in, output: sizes.append(output.numel()))
     with torch.no_grad():
         model(torch.zeros(1, 3, cfg.data.pixels, cfg.data.pixels))
-    return float(PASSES * sum(sizes) * BATCH_SIZE * ELEMENT_BYTES[precision])
+    return sum(sizes)
 
 
 def copy_bytes_per_s(device: torch.device, size: int = 2**30, times: int = 20) -> float:
