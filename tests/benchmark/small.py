@@ -14,6 +14,11 @@ from degradation.config import Config
 from degradation.data.batches import Data, prepare
 
 CPU = torch.device("cpu")
+ARMS = (
+    *TINY,
+    *("trainer.record_every=2", "trainer.eval_every=4", "trainer.full_eval_every=20"),
+)
+"""Overrides that make the arms of a seed tiny."""
 SILENT = ("trainer.eval_every=0", "trainer.full_eval_every=0", "trainer.checkpoint_every=0")
 
 

@@ -6,17 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 from tests.benchmark import small
-from tests.helpers import TINY, make_config
+from tests.helpers import make_config
 
 from degradation.benchmark import gpu_seed, traffic
 from degradation.benchmark.gpu_seed import Course
-
-SMALL = (
-    *TINY,
-    "trainer.record_every=2",
-    "trainer.eval_every=4",
-    "trainer.full_eval_every=20",
-)
 
 
 def test_a_seed_is_the_eight_arms_of_the_paper() -> None:
@@ -40,7 +33,7 @@ def test_all_of_it_on_a_cpu(
     small.shrink(monkeypatch, gpu_seed)
     monkeypatch.setattr(gpu_seed, "SHORT", 12)
     arms = gpu_seed.arms
-    monkeypatch.setattr(gpu_seed, "arms", lambda *overrides: arms(*SMALL, *overrides))
+    monkeypatch.setattr(gpu_seed, "arms", lambda *overrides: arms(*small.ARMS, *overrides))
     *_, part = gpu_seed.measure(None, small.CPU)
     for name, _ in gpu_seed.COURSES:
         assert part[f"{name}/whole, extrapolated from 12 steps"]["median"] >= 0
@@ -55,7 +48,7 @@ def test_a_run_that_fails_gives_no_number(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(RuntimeError, match="not all arms"):
-        gpu_seed.side_by_side(gpu_seed.arms(*SMALL), str(tmp_path / "absent"), small.CPU)
+        gpu_seed.side_by_side(gpu_seed.arms(*small.ARMS), str(tmp_path / "absent"), small.CPU)
     assert capsys.readouterr().err.startswith("error: ")
 
 

@@ -28,7 +28,7 @@ REPLAYS = 10
 SHOWN = 12
 NAME_LENGTH = 140
 KINDS = {
-    "batch norm": r"batch_?norm|\bbn_",
+    "batch norm": r"batch.?norm|\bbn_",
     "layout": r"nchwtonhwc|nhwctonchw|transpose",
     "optimiser": r"multi_tensor|sgd",
     "convolution and product": r"conv|cudnn|cutlass|xmma|gemm|wgrad|dgrad|fprop|addmm|aten::mm",

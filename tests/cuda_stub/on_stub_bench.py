@@ -1,0 +1,111 @@
+"""The GPU's benchmark on the stub of CUDA: that it goes through and that a variant launches what it
+is called for. Started by test_on_stub.py in a process of its own.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import pytest
+import torch
+from tests.benchmark import small
+from tests.cuda_stub.stub import forget, seen
+from tests.helpers import noise_images
+
+from degradation.benchmark import contestants, gpu, gpu_profile, gpu_seed, gpu_variants
+from degradation.config import Config
+from degradation.data.batches import prepare
+
+CUDA = torch.device("cuda", 0)
+NORMS = 7
+"""Batch norms of ResNet-8, and its convs."""
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_refused() -> Iterator[None]:
+    forget()
+    yield
+    assert seen().refused == []
+    assert seen().beside == []
+
+
+def test_contestants(monkeypatch: pytest.MonkeyPatch) -> None:
+    small.shrink(monkeypatch, gpu)
+    monkeypatch.setattr(gpu, "FLEET", 2)
+    monkeypatch.setattr(gpu, "changed", partial(fixed_algorithms, contestants.changed))
+    *_, part = gpu.measure(8, ".", CUDA)
+    begun = ("usual", "eager", "captured", "captured_any_algorithm", "captured_tf32", "fleet")
+    assert [name for name in part if name.endswith("/step")] == [
+        f"resnet8/{name}/step" for name in begun
+    ]
+    # a first turn, one before each of two rounds and the two; of the fleet one more is under way
+    assert seen().launched["graph"] == 3 * 5 + 2 * 6
+
+
+def fixed_algorithms(
+    changed: Callable[[Config, bool, bool], Config], cfg: Config, capture: bool, deterministic: bool
+) -> Config:
+    """The stub's cuDNN has none to choose from."""
+    return changed(cfg, capture, True)
+
+
+def test_a_seed_and_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    small.shrink(monkeypatch, gpu_seed)
+    monkeypatch.setattr(gpu_seed, "SHORT", 12)
+    arms = gpu_seed.arms
+    monkeypatch.setattr(gpu_seed, "arms", lambda *overrides: arms(*small.ARMS, *overrides))
+    *_, part = gpu_seed.measure(None, CUDA)
+    for name, _ in gpu_seed.COURSES:
+        assert part[f"{name}/step"]["n"] == 2
+        assert part[f"{name}/memory"]["median"] > 0
+        assert part[f"{name}/memory/of PyTorch"]["median"] > 0
+    assert part["one_seed/tf32/memory"]["target"] == "at most 24"
+
+
+def test_variants(monkeypatch: pytest.MonkeyPatch) -> None:
+    small.shrink(monkeypatch, gpu_variants)
+    for name, value in {"DEPTHS": (8,), "EVALUATED": (10, 32), "PRESENT": 32}.items():
+        monkeypatch.setattr(gpu_variants, name, value)
+    *_, part = gpu_variants.measure(None, CUDA)
+    for precision in ("bf16", "tf32"):
+        assert part[f"resnet8/{precision}/evaluate_captured_over_evaluate_by_32"]["n"] == 2
+
+
+@pytest.mark.parametrize("precision", ["bf16", "tf32"])
+def test_variants_launch_what_they_are_called_for(precision: str) -> None:
+    """PyTorch takes its own batch norm for bf16 and cuDNN's for fp32, and the variant the other."""
+    cfg = small.paper(8, precision)
+    runs = gpu_variants.variants(cfg, prepare(noise_images(), cfg.data, CUDA))
+    graphs = {}
+    for name in runs.keys() - {"compiled"}:
+        forget()
+        next(runs[name]())
+        (graphs[name],) = seen().graphs
+    present, uncounted = graphs["present"], graphs["uncounted_batches"]
+    assert sum((present - uncounted).values()) == NORMS
+    assert not uncounted - present
+    other = graphs["other_batch_norm"]
+    whose = {"bf16": (present, other), "tf32": (other, present)}
+    own, cudnns = whose[precision]
+    assert (own["batch norm"], cudnns["batch norm"]) == (0, NORMS)
+    assert count(own, "channels_last") == 4 * NORMS
+    assert count(graphs["contiguous"], "channels_last") == 0
+    assert graphs["stem_of_4_channels"] == graphs["stem_of_8_channels"] == present
+
+
+def test_each_kernel_of_a_step_has_a_kind() -> None:
+    for precision in ("bf16", "tf32"):
+        cfg = small.paper(8, precision)
+        forget()
+        next(contestants.own_turns(cfg, prepare(noise_images(), cfg.data, CUDA)))
+        (graph,) = seen().graphs
+        kinds = Counter[str]()
+        for name, launches in graph.items():
+            kinds[gpu_profile.kind_of(name)] += launches
+        assert gpu_profile.OTHER not in kinds
+        assert kinds["convolution and product"] == 3 * NORMS - 1 + 3  # the linear layer's three
+        assert kinds["optimiser"] == 1
+
+
+def count(graph: Counter[str], part: str) -> int:
+    return sum(launches for name, launches in graph.items() if part in name)
