@@ -5,7 +5,7 @@ pays on a GPU may become the project's choice; that the rest does not is known f
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -60,8 +60,9 @@ def variants(cfg: Config, data: Data) -> Contestants:
         "other_batch_norm": partial(with_batch_norm, normalise=other_batch_norm),
         "uncounted_batches": partial(with_batch_norm, normalise=uncounted),
     }
-    if cfg.trainer.precision == "bf16":  # once a depth: it takes minutes
-        changes["compiled"] = partial(compiled, mode="default")
+    if cfg.trainer.precision == "bf16":
+        changes["weights_cast_together"] = cast_together
+        changes["compiled"] = partial(compiled, mode="default")  # once a depth: it takes minutes
     return {name: partial(own_turns, cfg, data, change) for name, change in changes.items()}
 
 
@@ -116,6 +117,42 @@ def uncounted(layer: nn.BatchNorm2d, x: Tensor) -> Tensor:
     mean, variance, momentum = layer.running_mean, layer.running_var, layer.momentum
     assert momentum is not None
     return F.batch_norm(x, mean, variance, layer.weight, layer.bias, True, momentum, layer.eps)
+
+
+class CastTogether(torch.autograd.Function):
+    """Autocast turns each weight to bf16, and each gradient back, by a kernel of its own."""
+
+    @staticmethod
+    def forward(ctx: Any, *weights: Tensor) -> tuple[Tensor, ...]:
+        return _as(torch.bfloat16, weights)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
+        return _as(torch.float32, gradients)
+
+
+def _as(dtype: torch.dtype, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    made = tuple(torch.empty_like(tensor, dtype=dtype) for tensor in tensors)
+    torch._foreach_copy_(made, tensors)
+    return made
+
+
+def cast_together(model: nn.Module, data: Data) -> tuple[nn.Module, Data]:
+    """The convs' weights, before each pass."""
+    convs = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d)]
+    cast_weights: dict[nn.Conv2d, Tensor] = {}
+
+    def cast_all(_model: nn.Module, _inputs: Any) -> None:
+        weights = CastTogether.apply(*(layer.weight for layer in convs))  # type: ignore[no-untyped-call]
+        cast_weights.update(zip(convs, weights, strict=True))
+
+    def forward(layer: nn.Conv2d, x: Tensor) -> Tensor:
+        return F.conv2d(x, cast_weights[layer], None, layer.stride, layer.padding)
+
+    model.register_forward_pre_hook(cast_all)
+    for layer in convs:
+        layer.forward = partial(forward, layer)  # type: ignore[method-assign]
+    return model, data
 
 
 def steps(images_per_s: Mapping[str, list[float]]) -> Part:
