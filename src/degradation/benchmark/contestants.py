@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import io
 import signal
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,11 +39,13 @@ def begin(contestants: Contestants) -> tuple[dict[str, Iterator[None]], dict[str
     for name, make in contestants.items():
         start, run = time.perf_counter(), make()
         try:
-            with limited(START_S):
+            # which torch.compile fills with tables
+            with limited(START_S), contextlib.redirect_stderr(io.StringIO()):
                 next(run)
         except Exception as error:
             told = str(error).strip().partition("\n")[0]
             print(f"{name} is left out: {type(error).__name__}: {told}", flush=True)
+            traceback.print_exc()
             continue
         runs[name], seconds[name] = run, time.perf_counter() - start
     return runs, seconds
