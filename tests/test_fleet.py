@@ -4,6 +4,8 @@ import itertools
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Generator
 from pathlib import Path
 
@@ -126,6 +128,28 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("alone")
     assert call("-m", *RUN, *AXES, "tracking=off", f"output_root={root}") == 0
     return root / "adhoc/quick/runs"
+
+
+FIRST_QUESTION = """
+import os, sys, torch
+from degradation.train import main
+
+def ask():
+    print(os.environ.get("CUDA_DEVICE_MAX_CONNECTIONS"), flush=True)
+    os._exit(0)
+
+torch.cuda.is_available = ask
+main()
+"""
+
+
+def test_queues_are_asked_for_before_cuda_is_asked_for_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_DEVICE_MAX_CONNECTIONS", raising=False)
+    command = [sys.executable, "-c", FIRST_QUESTION, "-m", *RUN, *AXES, FLEET]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "32\n"
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 Hydra imports this at every start, so what is slow to import comes later.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -29,8 +28,6 @@ class FleetLauncher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        # a queue of the GPU's for each stream, up to the most there are; read when CUDA starts
-        os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", "32")
         from degradation import cli, environment, fleet, train
         from degradation.config import HardwareConfig
 
