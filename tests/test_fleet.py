@@ -104,6 +104,52 @@ def test_ctrl_c_closes_every_run() -> None:
     assert log == ["a0", "b0", "a1", "a closed", "b closed"]
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(OSError("No space left"), "error: No space left"), (RuntimeError("a bug"), "Traceback")],
+)
+def test_a_run_that_fails_as_it_is_closed_leaves_the_others_theirs(
+    error: Exception, told: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log: list[str] = []
+
+    def unclosable() -> Generator[None, None, None]:
+        try:
+            yield
+        finally:
+            raise error
+
+    def interrupted() -> Generator[None, None, None]:
+        yield
+        raise KeyboardInterrupt
+
+    jobs = [unclosable, lambda: turns("a", 9, log), interrupted, lambda: turns("b", 9, log)]
+    with pytest.raises(KeyboardInterrupt):
+        fleet.drive(jobs)
+    assert log == ["a0", "b0", "a1", "a closed", "b closed"]
+    assert told in capfd.readouterr().err
+
+
+def test_another_ctrl_c_does_not_wait_until_all_are_closed() -> None:
+    log: list[str] = []
+    last = turns("a", 9, log)
+
+    def interrupted() -> Generator[None, None, None]:
+        yield
+        raise KeyboardInterrupt
+
+    def interrupted_again() -> Generator[None, None, None]:
+        try:
+            while True:
+                yield
+        finally:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fleet.drive([interrupted_again, interrupted, lambda: last])
+    assert log == ["a0"]
+
+
 def test_runs_on_the_same_data_share_one_copy() -> None:
     loads: list[str] = []
 

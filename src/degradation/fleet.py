@@ -28,7 +28,7 @@ def drive(jobs: Sequence[Job], side_by_side: int = 0) -> list[int]:
     """The exit status of each run: 0, or that of a run that failed, which the others outlive.
 
     side_by_side: runs at a time, 0 for all; the next in line begins when one has ended. Raises
-    KeyboardInterrupt after every run has been closed.
+    KeyboardInterrupt after every run has been closed, also beside one that fails at that.
     """
     waiting, statuses = deque(enumerate(jobs)), [0] * len(jobs)
     active: dict[int, _Run] = {}
@@ -57,24 +57,35 @@ class _Run:
         self._stream = torch.cuda.Stream() if torch.cuda.is_available() else None  # type: ignore[no-untyped-call]
 
     def take_turn(self) -> int:
-        try:
-            status = cli.guard(self._advance)
-        except Exception:  # of one run; a broken GPU will end the others at their own turn
-            traceback.print_exc()
-            status = FAILED
+        status = self._alone(self._advance)
         self.has_ended |= status != 0
         return status
 
     def _advance(self) -> None:
-        try:
-            with self._on_stream():
-                self.has_ended = next(self._turns, True) is True
-        except KeyboardInterrupt:  # has its line from whoever called the driver
-            self.is_interrupted = True
+        self.has_ended = next(self._turns, True) is True
 
     def close(self) -> None:
-        with self._on_stream():
-            self._turns.close()
+        """Raises KeyboardInterrupt where another one does not wait for it."""
+        self.is_interrupted = False
+        self._alone(self._turns.close)
+        if self.is_interrupted:
+            raise stopping.noted() or KeyboardInterrupt
+
+    def _alone(self, act: Callable[[], None]) -> int:
+        """The status of a run that is acted on; what it raises is its own."""
+
+        def acting() -> None:
+            try:
+                act()
+            except KeyboardInterrupt:  # has its line from whoever called the driver
+                self.is_interrupted = True
+
+        try:
+            with self._on_stream():
+                return cli.guard(acting)
+        except Exception:  # a broken GPU will end the others at their own turn
+            traceback.print_exc()
+            return FAILED
 
     def _on_stream(self) -> contextlib.AbstractContextManager[Any]:
         return torch.cuda.stream(self._stream) if self._stream else contextlib.nullcontext()
