@@ -56,8 +56,10 @@ class EagerStep:
         self.totals = totals or Totals(device)
         self._rate = 0.0
         # a captured step would go on with the number it was captured with; eager and captured round
-        # the rate alike only if both have it in the same form
-        self._lr = torch.zeros((), device=device) if device.type == "cuda" else None
+        # the rate alike only if both have it in the same form (Adam, never captured, would wait for
+        # the GPU to tell it)
+        on_device = device.type == "cuda" and isinstance(optimizer, torch.optim.SGD)
+        self._lr = torch.zeros((), device=device) if on_device else None
         if self._lr is not None:
             for group in optimizer.param_groups:
                 group["lr"] = self._lr
