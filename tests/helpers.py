@@ -119,8 +119,9 @@ def read_json(path: Path) -> dict[str, Any]:
 def weights(run_dir: Path) -> dict[str, torch.Tensor]:
     content = torch.load(run_dir / "checkpoint.pt", map_location="cpu", weights_only=True)
     return {**content["model"], **{
-        f"momentum.{index}": state["momentum_buffer"]
+        f"{name}.{index}": value
         for index, state in content["optimizer"]["state"].items()
+        for name, value in state.items()
     }}  # fmt: skip
 
 

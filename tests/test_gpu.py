@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,16 +10,20 @@ import torch
 from tests.helpers import (
     TINY,
     call,
+    iterations,
     lines_of,
     make_config,
     noise_images,
     only_run,
     same_run,
+    start,
+    wait_for,
     weights,
     without_times,
 )
 
 from degradation import checkpoint, environment
+from degradation.benchmark import startup
 from degradation.config import Config
 from degradation.data.batches import Data, prepare, train_batches
 from degradation.loop import State, train
@@ -127,6 +132,56 @@ def test_run_with_and_without_capture_is_one_run(tmp_path: Path, precision: str)
     same_run(only_run(tmp_path / "true"), only_run(tmp_path / "false"))
 
 
+VARIANTS = {
+    "any_algorithm": ("trainer.deterministic=false",),
+    "groups": ("model.bn_group_size=24",),
+    "pre_activation": ("model.order=pre", "model.shortcut=C"),
+    "projections": ("model.shortcut=B", "model.activation=prelu_shared"),
+    "no_batch_norm": ("model.batch_norm=false", "optim.lr=0.01"),
+    "no_momentum": ("optim.momentum=0", "optim.weight_decay=0"),
+    "adam": ("optim.name=adam", "optim.lr=0.001"),
+    "mlp": ("model.net=mlp", "model.width=32", "optim.lr=0.01"),
+    "stack": ("model.net=stack", "data=uniform", "data.pixels=4", "data.augment=false"),
+    "grown": ("model.depth=14", "model.grown_from=8"),
+    "checkpointed": ("model.depth=20", "hardware.checkpoint_activations=true"),
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_whatever_can_be_trained_can_be_captured(tmp_path: Path, name: str) -> None:
+    """The nets and optimizers beside the usual ones, captured where they are, against eager."""
+    for capture in ("true", "false"):
+        extra = (f"hardware.capture={capture}", f"output_root={tmp_path / capture}")
+        assert call(*RUN, "hardware.device=cuda", *VARIANTS[name], *extra) == 0
+    ours, theirs = (only_run(tmp_path / capture) for capture in ("true", "false"))
+    assert lines_of(ours)[-1]["iteration"] == 20
+    if name != "any_algorithm":  # tried out for each, so perhaps not the same one
+        same_run(ours, theirs)
+
+
+ALL_PROBES = ("gradients", "responses", "shattering", "identity", "lesion")
+
+
+def test_probes_leave_a_captured_run_as_it_is_and_measure_what_they_do_on_a_cpu(
+    tmp_path: Path,
+) -> None:
+    probes = (f"trainer.probes=[{','.join(ALL_PROBES)}]", "trainer.probe_every=10")
+    rows = {}
+    for name, extra in {
+        "cuda": ("hardware=cuda", *probes),
+        "unprobed": ("hardware=cuda",),
+        "cpu": ("hardware=cpu", *probes),
+    }.items():
+        assert call(*RUN, "optim.lr=0.01", *extra, f"output_root={tmp_path / name}") == 0
+        rows[name] = lines_of(only_run(tmp_path / name))
+    probed, unprobed = (weights(only_run(tmp_path / name)) for name in ("cuda", "unprobed"))
+    assert all(torch.equal(probed[key], value) for key, value in unprobed.items())
+    assert rows["cuda"][0].keys() == rows["cpu"][0].keys()
+    for key, value in rows["cpu"][0].items():
+        within = 2.0 if "lesion" in key else 0.02  # in percent: ten of 500 images
+        assert rows["cuda"][0][key] == pytest.approx(value, rel=0.05, abs=within), key
+
+
 def test_captured_run_continues_where_it_was(tmp_path: Path) -> None:
     """From a checkpoint, with a capture anew on top of it."""
     cfg = make_config(*TINY, "data.name=shapes")
@@ -196,3 +251,26 @@ def test_nets_of_full_size_do_not_get_into_each_others_way(tmp_path: Path, preci
     axes = ("model.kind=plain,residual", "model.depth=56", "seed=0,1,2")
     run = ("data=shapes", "tracking=off", *length, *looks, f"trainer.precision={precision}")
     assert same_in_a_fleet(tmp_path, "paper", *run, *axes) == 6
+
+
+def test_interrupted_fleet_continues_as_if_it_had_not_been(tmp_path: Path) -> None:
+    length = ("schedule.iterations=4000", "schedule.milestones=[3000]", "trainer.record_every=20")
+    looks = tuple(f"trainer.{key}_every=2000" for key in ("eval", "full_eval", "checkpoint"))
+    sweep = ("-m", *RUN, *length, *looks, "hardware.device=cuda", "seed=0,1,2,3")
+    fleet = [*sweep, "hydra/launcher=fleet"]
+    process = start(fleet, tmp_path, preexec_fn=startup.obey_interrupts)
+    runs = tmp_path / "outputs/adhoc/quick/runs"
+
+    def is_under_way() -> bool:
+        reached = iterations(tmp_path)
+        return len(reached) == 4 and min(reached.values()) >= 200
+
+    wait_for(is_under_way, process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "interrupted; the same command continues\n")
+    assert max(iterations(tmp_path).values()) < 4000
+    assert call(*fleet, f"output_root={tmp_path / 'outputs'}") == 0
+    assert call(*sweep, f"output_root={tmp_path / 'alone'}") == 0
+    for run_dir in runs.iterdir():
+        same_run(run_dir, tmp_path / "alone/adhoc/quick/runs" / run_dir.name)
