@@ -50,8 +50,9 @@ def test_git_state_is_the_checkouts() -> None:
     assert described["git_dirty"] == changed
 
 
-def test_without_git(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(environment, "COMMIT", tmp_path / "none")  # `make bundle` may have left one
     described = environment.describe(CPU, [])
     assert (described["git_commit"], described["git_dirty"]) == (None, False)
 
