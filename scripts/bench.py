@@ -1,7 +1,6 @@
 """Measures speed and memory and writes results/bench/{cpu,gpu}.json; `make bench`."""
 
 import argparse
-import os
 import sys
 import traceback
 from functools import partial
@@ -44,7 +43,6 @@ def bench_all(names: list[str], root: str | None) -> int:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", "32")  # as the fleet's launcher sets it
     parser = argparse.ArgumentParser(description=__doc__)
     here = GPU if torch.cuda.is_available() else CPU
     choices = [*CPU, *GPU]
