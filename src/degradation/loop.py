@@ -18,6 +18,11 @@ from degradation.optim import learning_rate
 from degradation.records import Row
 from degradation.step import Totals, build_step, copies_input, evaluate
 
+TURN_STEPS = 10
+"""On a GPU, of one run: enough for the GPU while the others write their rows, and so few that a
+queue of its that is full does not make the others wait. Estimated, not measured.
+"""
+
 Probe = Callable[[nn.Module], Row]
 """A measurement: entries for the record (`probe/...`)."""
 
@@ -55,8 +60,8 @@ class State:
 
 def train(state: State, data: Data, cfg: Config, probes: Sequence[Probe] = ()) -> Iterator[Row]:
     """Takes the steps that are left and yields a row every `record_every`; a row leaves out
-    what is not finite, and is then the last. Yields an empty row where a GPU has been given its
-    steps and is best left to them: the turn of the runs beside this one. Raises Stopped between
+    what is not finite, and is then the last. Yields an empty row where a GPU has been given
+    TURN_STEPS, or the row's last ones: the turn of the runs beside this one. Raises Stopped between
     two steps, where the state is one to continue from.
     """
     trainer, captures = cfg.trainer, cfg.hardware.captures
@@ -76,8 +81,9 @@ def train(state: State, data: Data, cfg: Config, probes: Sequence[Probe] = ()) -
             state.iteration += 1
             since = _lap(state, since)
             distributed.check()
-        if data.mean.is_cuda:
-            yield {}
+            taken = state.iteration - first
+            if data.mean.is_cuda and (taken % TURN_STEPS == 0 or state.iteration == last):
+                yield {}
         row = _entries("train/", step.read(), state.model)  # synchronises
         since = _lap(state, since)
         images_per_s = (last - first) * trainer.batch_size / (state.wall_s - wall_s)

@@ -3,8 +3,7 @@ is called for. Started by test_on_stub.py in a process of its own.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -13,7 +12,6 @@ from tests.cuda_stub.stub import forget, seen
 from tests.helpers import noise_images
 
 from degradation.benchmark import contestants, gpu, gpu_profile, gpu_seed, gpu_variants
-from degradation.config import Config
 from degradation.data.batches import prepare
 
 CUDA = torch.device("cuda", 0)
@@ -32,7 +30,6 @@ def nothing_is_refused() -> Iterator[None]:
 def test_contestants(monkeypatch: pytest.MonkeyPatch) -> None:
     small.shrink(monkeypatch, gpu)
     monkeypatch.setattr(gpu, "FLEET", 2)
-    monkeypatch.setattr(gpu, "changed", partial(fixed_algorithms, contestants.changed))
     *_, part = gpu.measure(8, ".", CUDA)
     begun = ("usual", "eager", "captured", "captured_any_algorithm", "captured_tf32", "fleet")
     assert [name for name in part if name.endswith("/step")] == [
@@ -40,13 +37,6 @@ def test_contestants(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     # a first turn, one before each of two rounds and the two; of the fleet one more is under way
     assert seen().launched["graph"] == 3 * 5 + 2 * 6
-
-
-def fixed_algorithms(
-    changed: Callable[[Config, bool, bool], Config], cfg: Config, capture: bool, deterministic: bool
-) -> Config:
-    """The stub's cuDNN has none to choose from."""
-    return changed(cfg, capture, True)
 
 
 def test_a_seed_and_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:

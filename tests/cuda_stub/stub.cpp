@@ -648,6 +648,9 @@ DNN(cudnnCreate)(cudnnHandle_t* handle) {
 DNN(cudnnSetStream)(cudnnHandle_t handle, cudaStream_t stream) {
   return *reinterpret_cast<cudaStream_t*>(handle) = stream, CUDNN_STATUS_SUCCESS;
 }
+DNN(cudnnGetStream)(cudnnHandle_t handle, cudaStream_t* stream) {
+  return *stream = *reinterpret_cast<cudaStream_t*>(handle), CUDNN_STATUS_SUCCESS;
+}
 
 struct Descriptor {
   int type, operation;

@@ -122,14 +122,17 @@ def fleet_turns(configs: list[Config], data: Data) -> Iterator[None]:
         torch.cuda.synchronize(device)
 
     def advance() -> None:
-        for run, stream in zip(runs, streams, strict=True):
-            with torch.cuda.stream(stream) if stream else contextlib.nullcontext():
-                while next(run) and on_cuda:  # past the row, to the empty one
-                    pass
+        """In turns until each has had a row, and on a GPU the steps after it."""
+        left = list(zip(runs, streams, strict=True))
+        while left:
+            for each in list(left):
+                run, stream = each
+                with torch.cuda.stream(stream) if stream else contextlib.nullcontext():
+                    if next(run):
+                        left.remove(each)
+                        if on_cuda:
+                            next(run)
 
-    environment.set_arithmetic(configs[0].trainer)
-    if on_cuda:
-        advance()
     while True:
         environment.set_arithmetic(configs[0].trainer)
         advance()

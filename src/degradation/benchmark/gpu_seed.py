@@ -9,6 +9,7 @@ the start of Python comes on top.
 import contextlib
 import gc
 import io
+import math
 import tempfile
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -23,6 +24,7 @@ from degradation import cli, fleet
 from degradation.benchmark.results import Part, spread
 from degradation.benchmark.traffic import copy_bytes_per_s, step_bytes
 from degradation.config import Config
+from degradation.loop import TURN_STEPS
 from degradation.train import in_turns, load_data
 
 SHORT = 3000
@@ -41,9 +43,9 @@ class Course:
     graphs and CUDA's own included.
     """
 
-    turns_s: list[float]
-    """The end of each turn of the last run: after turn i (from 0) each run has i rows on record,
-    and the GPU the steps of the next one.
+    rows_s: list[float]
+    """When the last run had its turn after its row i (from 0, the start): each run then has i rows
+    on record, and the GPU a turn's steps of the next one.
     """
     used_bytes: int
 
@@ -74,6 +76,7 @@ def side_by_side(configs: Sequence[Config], root: str | None, device: torch.devi
     """Their first SHORT iterations. Raises RuntimeError if one of them fails or diverges."""
     free_memory(device)
     load, ends = fleet.sharing(load_data), [list[float]() for _ in configs]
+    turns = turns_a_row(configs[0], device)
     used = [0]
     begin = time.perf_counter()
     with (
@@ -82,9 +85,10 @@ def side_by_side(configs: Sequence[Config], root: str | None, device: torch.devi
     ):
 
         def job(cfg: Config, noted: list[float]) -> Generator[None]:
-            for _ in in_turns(cfg, cfg, (), load):
-                noted.append(time.perf_counter() - begin)
-                used.append(used_bytes(device))
+            for turn, _ in enumerate(in_turns(cfg, cfg, (), load)):
+                if turn % turns == 0:
+                    noted.append(time.perf_counter() - begin)
+                    used.append(used_bytes(device))
                 yield
             noted.append(time.perf_counter() - begin)
 
@@ -93,6 +97,10 @@ def side_by_side(configs: Sequence[Config], root: str | None, device: torch.devi
     if any(statuses) or len(set(map(len, ends))) > 1:
         raise RuntimeError("not all arms came to their end; what failed is told above")
     return Course(ends[-1], max(used))
+
+
+def turns_a_row(cfg: Config, device: torch.device) -> int:
+    return math.ceil(cfg.trainer.record_every / TURN_STEPS) if device.type == "cuda" else 1
 
 
 def shortened(cfg: Config, root: str | None, folder: str) -> Config:
@@ -124,14 +132,14 @@ def numbers(course: Course, configs: Sequence[Config], bytes_per_s: float) -> Pa
     cfg = configs[0]
     step_s, whole_s = steps_s(course, cfg), extrapolated_s(course, cfg)
     iterations, one_seed = cfg.schedule.iterations, len({run.seed for run in configs}) == 1
-    beside_s = median(whole_s) - course.turns_s[0] - iterations * median(step_s)
+    beside_s = median(whole_s) - course.rows_s[0] - iterations * median(step_s)
     moved = sum(step_bytes(run.model.depth, run.trainer.precision) for run in configs)
     floor_s = iterations * moved / bytes_per_s
     target, stretch = (SEED_MIN, SEED_STRETCH_MIN) if one_seed else (None, None)
     minutes = [seconds / 60 for seconds in whole_s]
     whole = f"whole, extrapolated from {SHORT} steps"
     return {
-        "start": spread(course.turns_s[:1], "s"),
+        "start": spread(course.rows_s[:1], "s"),
         "step": spread([1000 * seconds for seconds in step_s], "ms"),
         whole: spread(minutes, "min", at_most=target, stretch=stretch),
         "evaluations and records, extrapolated": spread([beside_s / 60], "min"),
@@ -144,7 +152,7 @@ def numbers(course: Course, configs: Sequence[Config], bytes_per_s: float) -> Pa
 def steps_s(course: Course, cfg: Config) -> list[float]:
     """A step of every run, from each row without an evaluation."""
     every, stretch = cfg.trainer.record_every, cfg.trainer.eval_every // cfg.trainer.record_every
-    rows = enumerate(pairwise(course.turns_s), 1)
+    rows = enumerate(pairwise(course.rows_s), 1)
     return [(end - begin) / every for row, (begin, end) in rows if row > 1 and row % stretch]
 
 
@@ -154,7 +162,7 @@ def extrapolated_s(course: Course, cfg: Config) -> list[float]:
     too long.
     """
     trainer, iterations = cfg.trainer, cfg.schedule.iterations
-    ends = course.turns_s[:: trainer.eval_every // trainer.record_every][1:]
+    ends = course.rows_s[:: trainer.eval_every // trainer.record_every][1:]
     first, *usual, last = [end - begin for begin, end in pairwise([0.0, *ends])]
     whole = iterations // trainer.full_eval_every
     others = iterations // trainer.eval_every - whole - 1
