@@ -201,27 +201,6 @@ def test_what_a_user_gets_wrong_is_one_line_before_anything_is_trained(
     assert not list(Path().glob("outputs/*/*/runs"))
 
 
-@pytest.mark.parametrize(
-    ("text", "axis"),
-    [
-        ("", []),
-        ("  ", []),
-        ("7", ["seed=7"]),
-        ("0,1,2", ["seed=0,1,2"]),
-        (" 0, 1  2 ", ["seed=0,1,2"]),
-        ("3,3,03", ["seed=3"]),
-    ],
-)
-def test_seeds(text: str, axis: list[str]) -> None:
-    assert reproduce.seed_axis(text) == axis
-
-
-@pytest.mark.parametrize("text", ["range(0,3)", "1.5", "0;1", "²", "0 model.depth=8", ","])
-def test_seeds_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"^seeds: .*; accepted: whole numbers from 0"):
-        reproduce.seed_axis(text)
-
-
 ANY = st.text(st.characters(blacklist_categories=["C"], blacklist_characters="$"), min_size=1)
 
 

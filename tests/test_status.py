@@ -116,7 +116,7 @@ def test_of_other_seeds_those_that_were_begun(capsys: pytest.CaptureFixture[str]
         (("nothing", "quick", ""), "experiment: 'nothing'; accepted: "),
         (("depth_sweep", "slow", ""), "preset: 'slow'; accepted: paper, quick"),
         (("depth_sweep", "", ""), "preset: ''; accepted: a name"),
-        (("depth_sweep", "quick", "0,x"), "seed: 'x'; accepted: integer"),
+        (("depth_sweep", "quick", "0,x"), "seeds: '0,x'; accepted: whole numbers from 0"),
     ],
 )
 def test_what_a_user_gets_wrong_is_one_line(

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from degradation import config, records, reproduce
+from degradation import config, records, reproduce, studies
 from degradation.analysis.overview import write_list
 from degradation.analysis.report import write_report
 from degradation.config import ConfigError
@@ -58,7 +58,7 @@ def plan_of(experiment: str, preset: str, seeds: str) -> reproduce.Plan:
     """The study's runs by name. Raises ConfigError, ClaimsError or Hydra's errors."""
     if not preset:
         raise ConfigError("preset: none given; accepted: quick, paper (PRESET=paper)")
-    return reproduce.made_plans(experiment, preset, reproduce.seed_axis(seeds))[preset]
+    return reproduce.made_plans(experiment, preset, studies.seed_axis(seeds))[preset]
 
 
 def missing(experiment: str, preset: str, seeds: str) -> Iterator[str]:

@@ -15,7 +15,7 @@ import filelock
 from hydra.core.override_parser.types import Quote, QuotedString
 from rich.console import Console
 
-from degradation import cli, config, environment, estimate, listing, locks, train
+from degradation import cli, config, environment, estimate, listing, locks, studies, train
 from degradation.analysis import claims, live, progress
 from degradation.config import Config, ConfigError, HardwareConfig
 from degradation.data.images import DownloadError, load_images
@@ -35,7 +35,7 @@ def reproduce(experiment: str, preset: str, seeds: str, data_root: str) -> int:
     """
     from degradation.analysis import report  # here: whoever asks for a plan draws no figures
 
-    overrides = seed_axis(seeds)
+    overrides = studies.seed_axis(seeds)
     plans = made_plans(experiment, preset, overrides)  # first: a name may be misspelt
     if any(unfinished(plan) for plan in plans.values()):
         needed = {run.data.name for plan in plans.values() for run in plan.values()}
@@ -56,16 +56,8 @@ def reproduce(experiment: str, preset: str, seeds: str, data_root: str) -> int:
 
 def arguments(experiment: str, preset: str, seeds: str, data_root: str) -> list[str]:
     """What to type after `degradation` for the study."""
-    fixed = [f"+experiment={experiment}", f"preset={preset}", *seed_axis(seeds)]
+    fixed = [f"+experiment={experiment}", f"preset={preset}", *studies.seed_axis(seeds)]
     return [*fixed, f"data.root={quoted(data_root)}"] if data_root else fixed
-
-
-def seed_axis(seeds: str) -> list[str]:
-    """`0, 1 2` -> `seed=0,1,2`, each once: a run cannot be made twice side by side."""
-    found = re.split(r"[,\s]+", seeds.strip()) if seeds.strip() else []
-    if not all(re.fullmatch("[0-9]{1,10}", seed) for seed in found):
-        raise ConfigError(f"seeds: {seeds!r}; accepted: whole numbers from 0, such as 0,1,2")
-    return [f"seed={','.join(dict.fromkeys(str(int(seed)) for seed in found))}"] if found else []
 
 
 def quoted(text: str) -> str:
@@ -82,9 +74,7 @@ def made_plans(experiment: str, preset: str, overrides: Sequence[str]) -> dict[s
 
     Raises ClaimsError where it claims nothing for the preset: better now than after hours.
     """
-    for key, name in (("experiment", experiment), ("preset", preset)):
-        if name and not name.isidentifier():  # Hydra would take it for a number, or for a list
-            raise ConfigError(f"{key}: {name!r}; accepted: a name")
+    studies.check_names(experiment=experiment, preset=preset or claims.PRESETS[0])
     presets = [preset] if preset else claims.PRESETS
     plans = {name: cli.sweep(experiment, name, overrides) for name in presets}
     claimed = claims.load(claims.claims_path(experiment))

@@ -38,7 +38,7 @@ def study_of(
     """Where it lies, and its runs: of multiruns that are at work theirs, else those planned, and
     whichever others have been begun; with `seeds` only those planned.
     """
-    chosen = [f"seed={','.join(seeds.replace(',', ' ').split())}"] if seeds.strip() else []
+    chosen = studies.seed_axis(seeds)
     study, runs = studies.study_of(experiment, preset, [*chosen, *overrides])
     if chosen:
         return study, listing.planned(runs)

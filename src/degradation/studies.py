@@ -2,6 +2,7 @@
 `output_root` that matters.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,14 +19,27 @@ def study_of(
     experiment: str, preset: str, overrides: Sequence[str] = ()
 ) -> tuple[Path, dict[str, Config]]:
     """Its folder, and its planned runs by name. Raises ConfigError, and Hydra's errors."""
-    for key, name in (("experiment", experiment), ("preset", preset)):
-        if not name.isidentifier():  # Hydra would take it for a number, or for a list
-            raise ConfigError(f"{key}: {name!r}; accepted: a name")
+    check_names(experiment=experiment, preset=preset)
     if experiment == ADHOC:
         point, *_ = cli.points([f"preset={preset}", *overrides])
         return config.study_dir(config.from_dict(point)), {}
     runs = cli.sweep(experiment, preset, overrides)
     return config.study_dir(next(iter(runs.values()))), runs
+
+
+def check_names(**names: str) -> None:
+    """Raises ConfigError for what Hydra would take for a number, or for a list."""
+    for key, name in names.items():
+        if not name.isidentifier():
+            raise ConfigError(f"{key}: {name!r}; accepted: a name")
+
+
+def seed_axis(seeds: str) -> list[str]:
+    """`0, 1 2` -> `seed=0,1,2`, each once: a run cannot be made twice side by side."""
+    found = re.split(r"[,\s]+", seeds.strip()) if seeds.strip() else []
+    if not all(re.fullmatch("[0-9]{1,10}", seed) for seed in found):
+        raise ConfigError(f"seeds: {seeds!r}; accepted: whole numbers from 0, such as 0,1,2")
+    return [f"seed={','.join(dict.fromkeys(str(int(seed)) for seed in found))}"] if found else []
 
 
 def arms_of(

@@ -36,6 +36,7 @@ from degradation import (
     named_code,
     records,
     reproduce,
+    studies,
 )
 from degradation.analysis import (
     claims,
@@ -315,7 +316,7 @@ def compose(folder: Path) -> None:
 def plan_study(folder: Path) -> None:
     """EXPERIMENT, PRESET and SEEDS, as `make reproduce` and `make evidence` take them."""
     experiment, preset, seeds = [*line_of(folder).split("\n"), "", ""][:3]
-    reproduce.made_plans(experiment, preset or "quick", reproduce.seed_axis(seeds))
+    reproduce.made_plans(experiment, preset or "quick", studies.seed_axis(seeds))
 
 
 def read_root(folder: Path) -> None:
