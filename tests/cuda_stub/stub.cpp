@@ -568,8 +568,9 @@ DRIVER(cuModuleUnload)(CUmodule) { return CUDA_SUCCESS; }
 DRIVER(cuModuleGetFunction)(CUfunction* function, CUmodule, const char* name) {
   return *function = reinterpret_cast<CUfunction>(new std::string(name)), CUDA_SUCCESS;
 }
-DRIVER(cuFuncGetAttribute)(int* value, CUfunction_attribute, CUfunction) {
-  return *value = 0, CUDA_SUCCESS;
+DRIVER(cuFuncGetAttribute)(int* value, CUfunction_attribute attribute, CUfunction) {
+  const bool is_limit = attribute == CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK;
+  return *value = is_limit ? 1024 : 0, CUDA_SUCCESS;
 }
 DRIVER(cuFuncSetAttribute)(CUfunction, CUfunction_attribute, int) { return CUDA_SUCCESS; }
 DRIVER(cuFuncSetCacheConfig)(CUfunction, CUfunc_cache) { return CUDA_SUCCESS; }
