@@ -67,7 +67,7 @@ def test_variants_launch_what_they_are_called_for(precision: str) -> None:
     cfg = small.paper(8, precision)
     runs = gpu_variants.variants(cfg, prepare(noise_images(), cfg.data, CUDA))
     graphs = {}
-    for name in runs.keys() - {"compiled"}:
+    for name in runs.keys() - {"compiled", "fused"}:
         forget()
         next(runs[name]())
         (graphs[name],) = seen().graphs
@@ -87,6 +87,28 @@ def test_variants_launch_what_they_are_called_for(precision: str) -> None:
         more = sum((graphs["weights_cast_together"] - present).values())
         assert (fewer, more) == (2 * NORMS, 2)
     assert graphs["stem_of_4_channels"] == graphs["stem_of_8_channels"] == present
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["bf16", "tf32"])
+def test_fused_kernels_take_the_place_of_all_others_of_a_layer(precision: str) -> None:
+    """Compiled for a real GPU: four kernels beside the three of a conv, none to add, cut, count or
+    cast, and no copy because a layout was not what another kernel wants.
+    """
+    cfg = small.paper(8, precision)
+    graphs = []
+    for change in (None, gpu_variants.fused):
+        forget()
+        next(contestants.own_turns(cfg, prepare(noise_images(), cfg.data, CUDA), change))
+        graphs.append(seen().graphs[0])
+    present, fused = graphs
+    kinds = ("moments", "output", "gradient_sums", "gradients")
+    assert {f"batch_norm_{kind}": NORMS for kind in kinds}.items() <= fused.items()
+    casts = 2 if precision == "bf16" else 0
+    others = [count(fused - present, part) for part in ("batch_norm", "multi_tensor", "copy")]
+    assert others == [4 * NORMS, 1 + casts, 0]
+    for part in ("clamp", "threshold", "CUDAFunctorOnSelf_add"):
+        assert count(present, part) > count(fused, part) == 0
 
 
 def test_each_kernel_of_a_step_has_a_kind() -> None:

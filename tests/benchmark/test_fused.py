@@ -1,0 +1,134 @@
+"""Batch norm, addition and ReLU by Triton kernels: their numbers on a CPU, by Triton's interpreter,
+and on a GPU.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.helpers import make_config, noise_images
+from torch import Tensor, nn
+
+from degradation.benchmark import gpu_variants
+from degradation.benchmark.contestants import begun
+from degradation.data.batches import prepare, train_batches
+from degradation.nets import build_model
+from degradation.step import build_step
+
+pytest.importorskip("triton")
+HERE = Path(__file__)
+
+
+def on_gpu(test: Any) -> Any:
+    needs = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+    return pytest.mark.gpu(needs(test))
+
+
+@pytest.mark.parametrize("marked", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
+def test_the_kernels_numbers_by_the_interpreter(marked: str) -> None:
+    file = HERE.with_name("interpreted.py")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", marked, str(file)],
+        cwd=HERE.parents[2],
+        env=os.environ | {"TRITON_INTERPRET": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(("channels", "tiles"), [(16, (128, 1)), (32, (64, 2)), (64, (32, 4))])
+def test_each_layer_of_the_papers_nets_fills_a_gpu_once(
+    channels: int, tiles: tuple[int, int]
+) -> None:
+    from degradation.benchmark.fused_norm import Tiling
+
+    pixels = 32 * 16 // channels
+    tiling = Tiling(128 * pixels**2, channels)
+    assert tiling.grid == tiles
+    assert tiling.height * tiles[0] == tiling.rows
+
+
+def resnet(*changes: str) -> nn.Module:
+    return build_model(make_config("model.depth=8", "model.width=4", *changes).model)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ("model.order=pre", "`pre`"),
+        ("model.batch_norm=false", "Identity"),
+        ("model.activation=linear", "Identity"),
+        ("model.activation=prelu", "PReLU"),
+        ("model.bn_group_size=8", "GroupedBatchNorm2d"),
+        ("model.shortcut=B", "Sequential"),
+        ("model.width=6", "6 channels"),
+        ("model.net=mlp", "ResidualMLP"),
+    ],
+)
+def test_other_nets_are_refused(change: str, found: str) -> None:
+    from degradation.benchmark.fused import fuse
+
+    with pytest.raises(ValueError, match=f"^fused kernels: .*{found}.*; accepted: a ResNet"):
+        fuse(resnet(change))
+
+
+def test_in_eval_mode_it_is_the_net() -> None:
+    from degradation.benchmark.fused import fuse
+
+    net = resnet()
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(fuse(net).eval()(images), net(images))
+    assert not net.training
+
+
+# on a GPU
+
+PAPER = [(128, 16, 32, 32), (128, 32, 16, 16), (128, 64, 8, 8)]
+
+
+@on_gpu
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 2**-7)])
+@pytest.mark.parametrize("shape", PAPER)
+def test_the_kernels_numbers(shape: tuple[int, ...], dtype: torch.dtype, tolerance: float) -> None:
+    """Greatest errors as a part of the greatest number; and the same bits every time."""
+    from tests.benchmark import norms
+
+    given = norms.numbers(shape, dtype, device="cuda")
+    found = norms.ours(given)
+    norms.agree(found, norms.exact(given), tolerance)
+    again = norms.ours(given)
+    assert all(torch.equal(again[key], value) for key, value in found.items())
+
+
+def stepped(precision: str, fused: bool, capture: bool, steps: int) -> Tensor:
+    """Weights and statistics of ResNet-20 after so many steps, less those before."""
+    cfg = make_config("model.depth=20", f"trainer.precision={precision}", preset="paper")
+    data = prepare(noise_images(train=1024), cfg.data, torch.device("cuda"))
+    state, _ = begun(cfg, data, gpu_variants.fused if fused else None)
+    step = build_step(state.model, state.optimizer, precision, capture)
+    moved = [x for x in state.model.state_dict().values() if x.is_floating_point()]
+    before = torch.cat([x.flatten() for x in moved])
+    for batch in train_batches(data, 0, 0, steps, 128):
+        step(*batch, 0.1)
+    return torch.cat([x.flatten() for x in moved]) - before
+
+
+@on_gpu
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+def test_captured_step_is_the_eager_step(precision: str) -> None:
+    eager, captured = (stepped(precision, True, capture, 4) for capture in (False, True))
+    assert torch.equal(captured, eager)
+
+
+@on_gpu
+def test_a_step_is_that_of_the_net() -> None:
+    ours, theirs = (stepped("fp32", fused, False, 1) for fused in (True, False))
+    assert 0 < (ours - theirs).norm() < 1e-3 * theirs.norm()
