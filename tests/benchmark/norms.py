@@ -30,9 +30,11 @@ def layer_for(given: Numbers) -> nn.BatchNorm2d:
     return layer.to(given["x"].device)
 
 
-def ours(given: Numbers, adds: bool = True, relu: bool = True, uses: int = 2) -> Numbers:
+def ours(
+    given: Numbers, adds: bool = True, relu: bool = True, uses: int = 2, early: bool = False
+) -> Numbers:
     layer, x, shortcut = layer_for(given), leaf(given["x"]), leaf(given["shortcut"])
-    y, beside = batch_norm(layer, x, shortcut if adds else None, relu)
+    y, beside = batch_norm(layer, x, shortcut if adds else None, relu=relu, early=early)
     assert torch.equal(y, beside)
     torch.autograd.backward((y, beside)[:uses], (given["dy"], given["dy_beside"])[:uses])
     return found(layer, y, x, shortcut)

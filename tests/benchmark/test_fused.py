@@ -5,6 +5,7 @@ and on a GPU.
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tests.helpers import make_config, noise_images
 from torch import Tensor, nn
 
 from degradation.benchmark import gpu_variants
-from degradation.benchmark.contestants import begun
+from degradation.benchmark.contestants import Change, begun
 from degradation.data.batches import prepare, train_batches
 from degradation.nets import build_model
 from degradation.step import build_step
@@ -51,7 +52,7 @@ def test_each_layer_of_the_papers_nets_fills_a_gpu_once(
     from degradation.benchmark.fused_norm import Tiling
 
     pixels = 32 * 16 // channels
-    tiling = Tiling(128 * pixels**2, channels)
+    tiling = Tiling(128 * pixels**2, channels, early=False)
     assert tiling.grid == tiles
     assert tiling.height * tiles[0] == tiling.rows
 
@@ -95,24 +96,28 @@ PAPER = [(128, 16, 32, 32), (128, 32, 16, 16), (128, 64, 8, 8)]
 
 
 @on_gpu
+@pytest.mark.parametrize("early", [False, True])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 2**-7)])
 @pytest.mark.parametrize("shape", PAPER)
-def test_the_kernels_numbers(shape: tuple[int, ...], dtype: torch.dtype, tolerance: float) -> None:
+def test_the_kernels_numbers(
+    shape: tuple[int, ...], dtype: torch.dtype, tolerance: float, early: bool
+) -> None:
     """Greatest errors as a part of the greatest number; and the same bits every time."""
     from tests.benchmark import norms
 
     given = norms.numbers(shape, dtype, device="cuda")
-    found = norms.ours(given)
+    found = norms.ours(given, early=early)
     norms.agree(found, norms.exact(given), tolerance)
-    again = norms.ours(given)
-    assert all(torch.equal(again[key], value) for key, value in found.items())
+    for _ in range(10):
+        again = norms.ours(given, early=early)
+        assert all(torch.equal(again[key], value) for key, value in found.items())
 
 
-def stepped(precision: str, fused: bool, capture: bool, steps: int) -> Tensor:
+def stepped(precision: str, change: Change | None, capture: bool, steps: int) -> Tensor:
     """Weights and statistics of ResNet-20 after so many steps, less those before."""
     cfg = make_config("model.depth=20", f"trainer.precision={precision}", preset="paper")
     data = prepare(noise_images(train=1024), cfg.data, torch.device("cuda"))
-    state, _ = begun(cfg, data, gpu_variants.fused if fused else None)
+    state, _ = begun(cfg, data, change)
     step = build_step(state.model, state.optimizer, precision, capture)
     moved = [x for x in state.model.state_dict().values() if x.is_floating_point()]
     before = torch.cat([x.flatten() for x in moved])
@@ -121,14 +126,19 @@ def stepped(precision: str, fused: bool, capture: bool, steps: int) -> Tensor:
     return torch.cat([x.flatten() for x in moved]) - before
 
 
+EARLY_OR_NOT = [partial(gpu_variants.fused, early=early) for early in (False, True)]
+
+
 @on_gpu
+@pytest.mark.parametrize("change", EARLY_OR_NOT, ids=["fused", "early"])
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
-def test_captured_step_is_the_eager_step(precision: str) -> None:
-    eager, captured = (stepped(precision, True, capture, 4) for capture in (False, True))
+def test_captured_step_is_the_eager_step(precision: str, change: Change) -> None:
+    eager, captured = (stepped(precision, change, capture, 4) for capture in (False, True))
     assert torch.equal(captured, eager)
 
 
 @on_gpu
-def test_a_step_is_that_of_the_net() -> None:
-    ours, theirs = (stepped("fp32", fused, False, 1) for fused in (True, False))
+@pytest.mark.parametrize("change", EARLY_OR_NOT, ids=["fused", "early"])
+def test_a_step_is_that_of_the_net(change: Change) -> None:
+    ours, theirs = (stepped("fp32", given, False, 1) for given in (change, None))
     assert 0 < (ours - theirs).norm() < 1e-3 * theirs.norm()

@@ -4,6 +4,7 @@ is called for. Started by test_on_stub.py in a process of its own.
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from tests.cuda_stub.stub import forget, seen
 from tests.helpers import noise_images
 
 from degradation.benchmark import contestants, gpu, gpu_profile, gpu_seed, gpu_variants
+from degradation.config import Config
 from degradation.data.batches import prepare
 
 CUDA = torch.device("cuda", 0)
@@ -67,7 +69,7 @@ def test_variants_launch_what_they_are_called_for(precision: str) -> None:
     cfg = small.paper(8, precision)
     runs = gpu_variants.variants(cfg, prepare(noise_images(), cfg.data, CUDA))
     graphs = {}
-    for name in runs.keys() - {"compiled", "fused"}:
+    for name in runs.keys() - {"compiled", "fused", "fused_early_launch"}:
         forget()
         next(runs[name]())
         (graphs[name],) = seen().graphs
@@ -96,12 +98,10 @@ def test_fused_kernels_take_the_place_of_all_others_of_a_layer(precision: str) -
     cast, and no copy because a layout was not what another kernel wants.
     """
     cfg = small.paper(8, precision)
-    graphs = []
-    for change in (None, gpu_variants.fused):
-        forget()
-        next(contestants.own_turns(cfg, prepare(noise_images(), cfg.data, CUDA), change))
-        graphs.append(seen().graphs[0])
-    present, fused = graphs
+    present, fused, early = (
+        graph_of(cfg, change)
+        for change in (None, *(partial(gpu_variants.fused, early=early) for early in (False, True)))
+    )
     kinds = ("moments", "output", "gradient_sums", "gradients")
     assert {f"batch_norm_{kind}": NORMS for kind in kinds}.items() <= fused.items()
     casts = 2 if precision == "bf16" else 0
@@ -109,6 +109,14 @@ def test_fused_kernels_take_the_place_of_all_others_of_a_layer(precision: str) -
     assert others == [4 * NORMS, 1 + casts, 0]
     for part in ("clamp", "threshold", "CUDAFunctorOnSelf_add"):
         assert count(present, part) > count(fused, part) == 0
+    assert early == fused
+
+
+def graph_of(cfg: Config, change: contestants.Change | None) -> Counter[str]:
+    forget()
+    next(contestants.own_turns(cfg, prepare(noise_images(), cfg.data, CUDA), change))
+    (graph,) = seen().graphs
+    return graph
 
 
 def test_each_kernel_of_a_step_has_a_kind() -> None:

@@ -4,6 +4,7 @@ one for all.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import cast
 
 import torch
@@ -21,9 +22,9 @@ ACCEPTED = "a ResNet in the order `post` with batch norm, ReLU, shortcut A and 2
 class Fused(nn.Module):
     """`net`, whose weights and statistics these are, by other kernels in training mode."""
 
-    def __init__(self, net: ResNet):
+    def __init__(self, net: ResNet, early: bool):
         super().__init__()
-        self.net = net
+        self.net, self.early = net, early
         self.convs = [layer for layer in net.modules() if isinstance(layer, nn.Conv2d)]
         self.norms = [layer for layer in net.modules() if isinstance(layer, nn.BatchNorm2d)]
 
@@ -33,13 +34,14 @@ class Fused(nn.Module):
         buffers = self.net.named_buffers()
         torch._foreach_add_([n for key, n in buffers if key.endswith("num_batches_tracked")], 1)
         weights, norms = self._weights(x.device), iter(self.norms)
-        x, beside = batch_norm(next(norms), F.conv2d(x, next(weights), padding=1))
+        norm = partial(batch_norm, early=self.early)
+        x, beside = norm(next(norms), F.conv2d(x, next(weights), padding=1))
         for block in cast(Iterator[Block], iter(self.net.blocks)):
             y = F.conv2d(x, next(weights), None, block.conv1.stride, padding=1)
-            y, _ = batch_norm(next(norms), y)  # (B, C_out, H / stride, W / stride)
+            y, _ = norm(next(norms), y)  # (B, C_out, H / stride, W / stride)
             y = F.conv2d(y, next(weights), padding=1)
             shortcut = None if block.shortcut is None else block.shortcut(beside)
-            x, beside = batch_norm(next(norms), y, shortcut)
+            x, beside = norm(next(norms), y, shortcut)
         # pixels before channels, as they lie in memory: so do the gradients, which are not copied
         x = x.permute(0, 2, 3, 1).mean((1, 2))  # (B, 64)
         return F.linear(x, next(weights), next(weights))  # (B, 10)
@@ -53,11 +55,13 @@ class Fused(nn.Module):
         return iter(weights)
 
 
-def fuse(model: nn.Module) -> Fused:
-    """Raises ValueError for a net of which the kernels compute only a part."""
+def fuse(model: nn.Module, early: bool = False) -> Fused:
+    """early: see fused_kernels.py. Raises ValueError for a net that has what the kernels do not
+    compute.
+    """
     if reason := _why_not(model):
         raise ValueError(f"fused kernels: {reason}; accepted: {ACCEPTED}")
-    return Fused(cast(ResNet, model))
+    return Fused(cast(ResNet, model), early)
 
 
 def _why_not(model: nn.Module) -> str:

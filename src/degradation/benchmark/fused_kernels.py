@@ -3,9 +3,12 @@ two Triton kernels forward and two backward.
 
 x is a channels_last tensor as a matrix: a row of CHANNELS for each pixel. Each kernel is started
 for tiles of HEIGHT x WIDTH of it, one each (fused_norm.Tiling). The first of two leaves each tile's
-sums, (2, tiles below one another, CHANNELS); the second merges them once more for each tile, for
-the tile's channels only, which costs less than a launch. Sums are in fp32 and of one order, so
-that the numbers are the same every time.
+sums, (2, tiles below one another, CHANNELS); the second merges them anew for each tile, of the
+tile's channels only, in place of a third kernel. Sums are in fp32 and of one order, so that the
+numbers are the same every time.
+
+EARLY: the second is launched while the first is at work (programmatic dependent launch); it loads
+what is older than that, then waits for the first one's end.
 """
 
 # mypy: allow-untyped-decorators, allow-untyped-defs, allow-incomplete-defs
@@ -14,6 +17,7 @@ that the numbers are the same every time.
 import triton
 import triton.language as tl
 from triton.language import constexpr
+from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
 
 
 @triton.jit
@@ -61,11 +65,13 @@ def kept(
 @triton.jit
 def batch_norm_moments(
     x, sums, rows,
-    CHANNELS: constexpr, HEIGHT: constexpr, WIDTH: constexpr, DOWN: constexpr,
+    CHANNELS: constexpr, HEIGHT: constexpr, WIDTH: constexpr, DOWN: constexpr, EARLY: constexpr,
 ):  # fmt: skip
     """Each tile's means, and its sums of squared distances from them: those from 0 would lose what
     is small beside the mean.
     """
+    if EARLY:
+        gdc_launch_dependents()
     at, here = places(rows, CHANNELS, HEIGHT, WIDTH)
     values = numbers(x, at, here)
     count = tl.minimum(rows - tl.program_id(0) * HEIGHT, HEIGHT)
@@ -79,12 +85,15 @@ def batch_norm_output(
     x, shortcut, y, sums, statistics, weight, bias, running_mean, running_variance,
     rows, momentum, eps,
     RELU: constexpr, CHANNELS: constexpr, HEIGHT: constexpr, WIDTH: constexpr, DOWN: constexpr,
+    EARLY: constexpr,
 ):  # fmt: skip
     """The tiles' moments merged (Chan et al. 1983) and y; by the first tiles mean and 1 / standard
     deviation (2, CHANNELS), for the way back, and the running statistics.
     """
     at, here = places(rows, CHANNELS, HEIGHT, WIDTH)
     values = numbers(x, at, here)  # under way while the moments are merged
+    if EARLY:
+        gdc_wait()
     means, squares, counts = kept(sums, rows, CHANNELS, HEIGHT, WIDTH, DOWN)
     mean = tl.sum(means * counts, 0) / rows
     distances = means - mean[None, :]
@@ -126,10 +135,13 @@ def normalised(x, statistics, at, here, CHANNELS: constexpr, WIDTH: constexpr):
 def batch_norm_gradient_sums(
     dy, dy_beside, x, y, gradient, sums, statistics, rows,
     RELU: constexpr, CHANNELS: constexpr, HEIGHT: constexpr, WIDTH: constexpr, DOWN: constexpr,
+    EARLY: constexpr,
 ):  # fmt: skip
     """Each tile's sums of the gradient before ReLU, and of its products with the normalised x.
     Where two gradients came back or one goes on to the shortcut, it is kept for the next kernel.
     """
+    if EARLY:
+        gdc_launch_dependents()
     at, here = places(rows, CHANNELS, HEIGHT, WIDTH)
     back = numbers(dy, at, here)
     if dy_beside is not None:
@@ -148,11 +160,14 @@ def batch_norm_gradient_sums(
 def batch_norm_gradients(
     dy, x, y, dx, sums, statistics, weight, dweight, dbias, rows,
     RELU: constexpr, CHANNELS: constexpr, HEIGHT: constexpr, WIDTH: constexpr, DOWN: constexpr,
+    EARLY: constexpr,
 ):  # fmt: skip
     """The tiles' sums merged and the gradient of x; by the first tiles those of weight and bias."""
     at, here = places(rows, CHANNELS, HEIGHT, WIDTH)
-    back = before_relu(numbers(dy, at, here), y, at, here, RELU)
     normal, scale = normalised(x, statistics, at, here, CHANNELS, WIDTH)
+    if EARLY:
+        gdc_wait()  # dy may be what the first kernel has kept
+    back = before_relu(numbers(dy, at, here), y, at, here, RELU)
     firsts, seconds, _ = kept(sums, rows, CHANNELS, HEIGHT, WIDTH, DOWN)
     first, second = tl.sum(firsts, 0), tl.sum(seconds, 0)
     channel = columns(WIDTH)

@@ -1,5 +1,5 @@
 """relu(batch norm + shortcut) in training mode by the kernels of fused_kernels.py: two launches
-forward and two backward, where PyTorch in bf16 has up to eleven.
+forward and two backward, where PyTorch in bf16 has up to twelve.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ WIDTH = 16
 HEIGHTS = (32, 1024)
 """Least and most rows of a tile."""
 WARPS = (8, 16)
-"""Of a tile, more where it is large: 64 numbers a thread would spill from the registers."""
+"""Of a tile, more where it is large: 32 numbers a thread, so that no registers are spilled."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Tiling:
     rows: int
     channels: int
     """A power of two, as all that Triton cuts."""
+    early: bool
+    """Whether the second kernel is launched before the first has ended."""
 
     @property
     def width(self) -> int:
@@ -52,7 +54,12 @@ class Tiling:
         is_large = self.height * self.width > 32 * 32 * WARPS[0]
         sizes = {"CHANNELS": self.channels, "HEIGHT": self.height, "WIDTH": self.width}
         down = power_of_two(self.grid[0])
-        return sizes | {"DOWN": down, "num_warps": WARPS[is_large]} | more
+        sizes |= {"DOWN": down, "num_warps": WARPS[is_large], "EARLY": self.early}
+        return sizes | more
+
+    def second(self, **more: bool) -> dict[str, int]:
+        """Of a kernel that merges another's sums."""
+        return self.options(**more) | ({"launch_pdl": True} if self.early else {})
 
 
 def power_of_two(count: int) -> int:
@@ -63,17 +70,18 @@ def power_of_two(count: int) -> int:
 class _BatchNorm(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, layer: nn.BatchNorm2d, relu: bool, *tensors: Tensor | None
+        ctx: Any, layer: nn.BatchNorm2d, how: tuple[bool, bool], *tensors: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         x, shortcut = (None if tensor is None else rowwise(tensor) for tensor in tensors[:2])
         assert x is not None
-        weight, bias, tiling = layer.weight, layer.bias, Tiling(x.numel() // x.shape[1], x.shape[1])
+        (relu, early), weight, bias = how, layer.weight, layer.bias
+        tiling = Tiling(x.numel() // x.shape[1], x.shape[1], early)
         y, sums = torch.empty_like(x), weight.new_empty(2, tiling.grid[0], tiling.channels)
         statistics = weight.new_empty(2, tiling.channels)
         kernels.batch_norm_moments[tiling.grid](x, sums, tiling.rows, **tiling.options())
         kernels.batch_norm_output[tiling.grid](
             x, shortcut, y, sums, statistics, weight, bias, layer.running_mean, layer.running_var,
-            tiling.rows, layer.momentum, layer.eps, **tiling.options(RELU=relu),
+            tiling.rows, layer.momentum, layer.eps, **tiling.second(RELU=relu),
         )  # fmt: skip
         ctx.save_for_backward(x, y if relu else None, statistics, weight)
         ctx.tiling, ctx.relu, ctx.adds = tiling, relu, shortcut is not None
@@ -94,7 +102,7 @@ class _BatchNorm(torch.autograd.Function):
             dy, y, relu = gradient, None, False
         kernels.batch_norm_gradients[tiling.grid](
             dy, x, y, dx, sums, statistics, weight, dweight, dbias, tiling.rows,
-            **tiling.options(RELU=relu),
+            **tiling.second(RELU=relu),
         )  # fmt: skip
         return None, None, dx, gradient if ctx.adds else None, dweight, dbias
 
@@ -105,12 +113,17 @@ def rowwise(x: Tensor) -> Tensor:
 
 
 def batch_norm(
-    layer: nn.BatchNorm2d, x: Tensor, shortcut: Tensor | None = None, relu: bool = True
+    layer: nn.BatchNorm2d,
+    x: Tensor,
+    shortcut: Tensor | None = None,
+    *,
+    relu: bool = True,
+    early: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """relu(layer(x) + shortcut) in training mode, twice: if each is used once, autograd needs no
     launch to add the gradients of both uses. The layer's batches are not counted.
 
-    x: (N, C, H, W), C a power of two; the shortcut in the same type.
+    x, shortcut: (N, C, H, W), C a power of two, bf16 or fp32. early: see fused_kernels.py.
     """
     tensors = (x, shortcut, layer.weight, layer.bias)
-    return _BatchNorm.apply(layer, relu, *tensors)  # type: ignore[no-any-return, no-untyped-call]
+    return _BatchNorm.apply(layer, (relu, early), *tensors)  # type: ignore[no-any-return, no-untyped-call]

@@ -59,7 +59,8 @@ def variants(cfg: Config, data: Data) -> Contestants:
         "stem_of_8_channels": partial(padded_stem, channels=8),
         "other_batch_norm": partial(with_batch_norm, normalise=other_batch_norm),
         "uncounted_batches": partial(with_batch_norm, normalise=uncounted),
-        "fused": fused,
+        "fused": partial(fused, early=False),
+        "fused_early_launch": partial(fused, early=True),
     }
     if cfg.trainer.precision == "bf16":
         changes["weights_cast_together"] = cast_together
@@ -90,11 +91,11 @@ def padded_stem(model: nn.Module, data: Data, channels: int) -> tuple[nn.Module,
     return model, replace(data, train=train, test=test, mean=F.pad(data.mean, more))
 
 
-def fused(model: nn.Module, data: Data) -> tuple[nn.Module, Data]:
+def fused(model: nn.Module, data: Data, early: bool) -> tuple[nn.Module, Data]:
     """Batch norm, addition and ReLU in Triton kernels, weights cast in one go."""
     from degradation.benchmark.fused import fuse  # Triton is not everywhere
 
-    return fuse(model), data
+    return fuse(model, early), data
 
 
 def with_batch_norm(
