@@ -40,13 +40,19 @@ def ours(
     return found(layer, y, x, shortcut)
 
 
-def exact(given: Numbers, adds: bool = True, relu: bool = True, uses: int = 2) -> Numbers:
+def exact(
+    given: Numbers, y: Tensor, adds: bool = True, relu: bool = True, uses: int = 2
+) -> Numbers:
+    """y: what is to be compared with it; ReLU cuts gradients where that is 0, because beside 0
+    rounding decides, which one number of millions would show.
+    """
     layer, given = layer_for(given).double(), {key: value.double() for key, value in given.items()}
     x, shortcut = leaf(given["x"]), leaf(given["shortcut"])
-    y = layer(x) + shortcut if adds else layer(x)
-    y = F.relu(y) if relu else y
-    y.backward(given["dy"] + given["dy_beside"] * (uses - 1))
-    return found(layer, y, x, shortcut)
+    result = layer(x) + shortcut if adds else layer(x)
+    dy = given["dy"] + given["dy_beside"] * (uses - 1)
+    result.backward(dy.where(y > 0, 0.0) if relu else dy)
+    result = F.relu(result) if relu else result
+    return found(layer, result, x, shortcut)
 
 
 def leaf(value: Tensor) -> Tensor:
