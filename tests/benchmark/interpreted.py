@@ -59,10 +59,14 @@ def test_with_and_without(shape: tuple[int, ...], adds: bool, relu: bool, uses: 
 
 
 @pytest.mark.slow
-def test_several_tiles_of_the_largest_kind() -> None:
-    given = numbers((5, 16, 32, 31))
+@pytest.mark.parametrize("shape", small.STAGES)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, FP32), (torch.bfloat16, BF16)])
+def test_layers_of_the_papers_nets(
+    shape: tuple[int, ...], dtype: torch.dtype, tolerance: float
+) -> None:
+    given = numbers(shape, dtype)
     made = ours(given)
-    agree(made, exact(given, made["y"]), FP32)
+    agree(made, exact(given, made["y"]), tolerance)
 
 
 def trained(fused: bool, precision: str, kind: str) -> tuple[Tensor, Numbers]:

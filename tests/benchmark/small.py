@@ -20,6 +20,8 @@ ARMS = (
 )
 """Overrides that make the arms of a seed tiny."""
 SILENT = ("trainer.eval_every=0", "trainer.full_eval_every=0", "trainer.checkpoint_every=0")
+STAGES = [(128, 16, 32, 32), (128, 32, 16, 16), (128, 64, 8, 8)]
+"""Not small: what batch norm is given in the paper's nets."""
 
 
 def paper(depth: int, precision: str, every: int = 1) -> Config:

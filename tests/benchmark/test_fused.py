@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.benchmark import small
 from tests.helpers import make_config, noise_images
 from torch import Tensor, nn
 
@@ -92,13 +93,11 @@ def test_in_eval_mode_it_is_the_net() -> None:
 
 # on a GPU
 
-PAPER = [(128, 16, 32, 32), (128, 32, 16, 16), (128, 64, 8, 8)]
-
 
 @on_gpu
 @pytest.mark.parametrize("early", [False, True])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 2**-7)])
-@pytest.mark.parametrize("shape", PAPER)
+@pytest.mark.parametrize("shape", small.STAGES)
 def test_the_kernels_numbers(
     shape: tuple[int, ...], dtype: torch.dtype, tolerance: float, early: bool
 ) -> None:
