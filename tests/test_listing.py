@@ -105,7 +105,10 @@ def without_view(shown: bytes, height: int = 24) -> list[str]:
 
 @pytest.mark.parametrize(
     ("launcher", "lines", "columns"),
-    [("pool", 8, 80), ("fleet", 0, 0)],  # with no room for all arms; of a size that nobody knows
+    [  # with no room for all arms; of a size that nobody knows
+        ("pool", 8, 80),
+        pytest.param("fleet", 0, 0, marks=pytest.mark.slow),
+    ],
 )
 def test_on_a_terminal_all_arms_stand_below_the_lines(
     launcher: str, lines: int, columns: int, here: Path, capsys: pytest.CaptureFixture[str]

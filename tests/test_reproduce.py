@@ -131,6 +131,7 @@ def endless(tmp_path: Path) -> Path:
     return make_checkout(tmp_path, iterations=1_000_000)
 
 
+@pytest.mark.slow
 def test_ctrl_c_on_a_terminal_and_a_closed_one_leave_nothing_at_work(endless: Path) -> None:
     terminal = Terminal(endless, "EXPERIMENT=small_shapes", "PRESET=quick")
     wait_for(lambda: terminal.shows("running") and iterations(endless).get("plain-8-s0", 0) > 20)

@@ -239,6 +239,7 @@ def test_single_axis_value_of_every_group(tmp_path: Path) -> None:
     assert found == ["adhoc/paper/runs"] * 2 + ["adhoc/quick/runs"] * 2
 
 
+@pytest.mark.slow
 def test_pool_shares_the_threads(finished: Finished, tmp_path: Path) -> None:
     overrides = [override for override in RUN if not override.startswith("hardware")]
     pool = ("hydra/launcher=pool", "hydra.launcher.n_jobs=2", "model.kind=plain,residual")
@@ -253,7 +254,9 @@ def test_pool_shares_the_threads(finished: Finished, tmp_path: Path) -> None:
         same_run(runs[1], finished.run_dir)
 
 
-@pytest.mark.parametrize("launcher", ["basic", "pool", "fleet"])
+@pytest.mark.parametrize(
+    "launcher", ["basic", pytest.param("pool", marks=pytest.mark.slow), "fleet"]
+)
 def test_wrong_run_of_a_sweep_has_its_line_and_does_not_stop_the_others(
     tmp_path: Path, launcher: str
 ) -> None:
