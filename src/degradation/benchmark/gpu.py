@@ -18,6 +18,7 @@ from degradation.benchmark.contestants import (
     own_turns,
     usual_turns,
 )
+from degradation.benchmark.gpu_variants import fused
 from degradation.benchmark.results import Part, ratios, spread
 from degradation.benchmark.throughput import BATCH_SIZE, batches_folder, in_turn, paper
 from degradation.benchmark.traffic import copy_bytes_per_s, step_bytes
@@ -30,7 +31,7 @@ FLEET = 8
 SOLO_MS = {20: 1.0, 56: 2.7, 110: 5.3}
 FLEET_OVER_COMPILED, FLEET_OVER_COMPILED_STRETCH = 1.5, 3.0
 FLEET_OVER_USUAL = 10.0
-OURS = {"captured": "bf16", "captured_tf32": "tf32", "fleet": "bf16"}
+OURS = {"captured": "bf16", "captured_tf32": "tf32", "fleet": "bf16", "fleet_fused": "bf16"}
 """What is held against the floor, and the precision of its activations."""
 
 
@@ -56,7 +57,7 @@ def contestants(depth: int, data: Data, folder: Path, every: int) -> Contestants
 
     The usual script is in fp32 as PyTorch has it by default, the others in bf16 but for
     `captured_tf32`; `captured`, `captured_tf32` and `fleet` are as the project trains, with fixed
-    algorithms.
+    algorithms, and `fleet_fused` with what gpu_variants.py has of Triton's kernels.
     """
     bf16, tf32 = (paper(depth, precision, every) for precision in ("bf16", "tf32"))
     eager = changed(bf16, capture=False, deterministic=False)
@@ -71,11 +72,12 @@ def contestants(depth: int, data: Data, folder: Path, every: int) -> Contestants
         "captured_any_algorithm": partial(own_turns, any_algorithm, data),
         "captured_tf32": partial(own_turns, tf32, data),
         "fleet": partial(fleet_turns, [bf16] * FLEET, data),
+        "fleet_fused": partial(fleet_turns, [bf16] * FLEET, data, partial(fused, early=False)),
     }
 
 
 def nets(name: str) -> int:
-    return FLEET if name == "fleet" else 1
+    return FLEET if name.startswith("fleet") else 1
 
 
 def starts(first_s: Mapping[str, float], images_per_s: Mapping[str, list[float]]) -> Part:
@@ -127,7 +129,8 @@ def comparisons(images_per_s: Mapping[str, list[float]]) -> Part:
             elif name == "fleet_over_compiled":
                 least, stretch = FLEET_OVER_COMPILED, FLEET_OVER_COMPILED_STRETCH
             part[name] = spread(ratio, "x", at_least=least, stretch=stretch)
-    if {"captured", "captured_any_algorithm"} <= images_per_s.keys():
-        gain = ratios(images_per_s["captured_any_algorithm"], images_per_s["captured"])
-        part["captured_any_algorithm_over_captured"] = spread(gain, "x")
+    for ours, theirs in (("captured_any_algorithm", "captured"), ("fleet_fused", "fleet")):
+        if {ours, theirs} <= images_per_s.keys():
+            gain = ratios(images_per_s[ours], images_per_s[theirs])
+            part[f"{ours}_over_{theirs}"] = spread(gain, "x")
     return part
