@@ -10,6 +10,7 @@ import copy
 import io
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -68,6 +69,16 @@ def joined() -> Iterator[None]:
             "answer; the same command continues from the last checkpoint"
         ) from error
     dist.destroy_process_group()  # not after an error: it could wait for one that is gone
+
+
+def leave(status: int) -> None:
+    """Ends the process if it is one of several, without the interpreter's own end: a thread of
+    gloo's that still asks for the interpreter would then abort it, after all is done.
+    """
+    if launched() > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
 
 
 def refuse_sweep() -> None:
