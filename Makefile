@@ -40,7 +40,7 @@ reproduce: setup ## data, sweep, figures, verdict
 	@$(BIN)/python scripts/reproduce.py --experiment="$$EXPERIMENT" --preset="$$PRESET" --seeds="$$SEEDS" --data-root="$$DATA_ROOT"
 
 test: setup ## the test suite
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-gpu: setup ## the tests that need CUDA
 	@$(BIN)/python -m pytest -m gpu
