@@ -5,6 +5,7 @@ is called for. Started by test_on_stub.py in a process of its own.
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,11 +13,19 @@ from tests.benchmark import small
 from tests.cuda_stub.stub import forget, seen
 from tests.helpers import noise_images
 
-from degradation.benchmark import contestants, gpu, gpu_profile, gpu_seed, gpu_variants
+from degradation.benchmark import (
+    contestants,
+    gpu,
+    gpu_profile,
+    gpu_seed,
+    gpu_variants,
+    throughput,
+)
 from degradation.config import Config
 from degradation.data.batches import prepare
 
 CUDA = torch.device("cuda", 0)
+README = Path(__file__).parents[2] / "README.md"
 NORMS = 7
 """Batch norms of ResNet-8, and its convs."""
 
@@ -110,6 +119,17 @@ def test_fused_kernels_take_the_place_of_all_others_of_a_layer(precision: str) -
     for part in ("clamp", "threshold", "CUDAFunctorOnSelf_add"):
         assert count(present, part) > count(fused, part) == 0
     assert early == fused
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("depth", [20, 110])
+def test_launches_are_those_that_the_readme_tells(depth: int) -> None:
+    counts = [
+        sum(graph_of(throughput.paper(depth, precision, every=1), change).values())
+        for change in (None, partial(gpu_variants.fused, early=False))
+        for precision in ("tf32", "bf16")
+    ]
+    assert f"| ResNet-{depth} | {' | '.join(map(str, counts))} |" in README.read_text()
 
 
 def graph_of(cfg: Config, change: contestants.Change | None) -> Counter[str]:
