@@ -89,7 +89,8 @@ def test_a_signal_ends_both_and_puts_the_terminal_back(sign: int, tmp_path: Path
         inner = terminal.inner()
         assert termios.tcgetattr(terminal.fd) != terminal.mode
         os.kill(terminal.pid, sign)
-        os.kill(terminal.pid, sign)  # as where a terminal is closed
+        wait_for(lambda: terminal.shows(BACK[-1]))
+        os.kill(terminal.pid, sign)  # as where a terminal is closed, and late
         assert terminal.status() == 128 + sign
         assert all(f"\x1b[{code}" in terminal.drawn for code in BACK)
         assert termios.tcgetattr(terminal.fd) == terminal.mode

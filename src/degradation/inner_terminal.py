@@ -34,7 +34,8 @@ ENDS_IN_S = 3.0
 @contextlib.contextmanager
 def noting_signals() -> Iterator[int]:
     """A block in which those that end a program are only noted, as bytes to be read from the file
-    that it gets: what has to be put back at the end is, whenever they come and how often.
+    that it gets: what has to be put back at the end is, whenever they come and how often. Those
+    that come after a SystemExit are too late to say anything.
     """
     noted, notes = os.pipe()
 
@@ -45,11 +46,15 @@ def noting_signals() -> Iterator[int]:
     obeyed = [sign for sign in ENDING if before[sign] is not signal.SIG_IGN]  # as nohup sets it
     for sign in obeyed:
         signal.signal(sign, note)
+    after = before
     try:
         yield noted
+    except SystemExit:
+        after = dict.fromkeys(ENDING, signal.SIG_IGN)
+        raise
     finally:
         for sign in obeyed:
-            signal.signal(sign, before[sign])
+            signal.signal(sign, after[sign])
         os.close(noted)
         os.close(notes)
 
