@@ -15,7 +15,7 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +183,22 @@ def command(arguments: Sequence[str], cwd: Path, **kwargs: Any) -> tuple[int, st
     process = start(arguments, cwd, **kwargs)
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
+
+
+def assert_passes(files: Iterable[Path], marked: str, env: Mapping[str, str]) -> None:
+    """Tests that need a process of their own, of those files and with such marks."""
+    pytest_quietly = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*pytest_quietly, "-m", marked, *map(str, files)],
+        cwd=Path(__file__).parents[1],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout
 
 
 def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str] | None" = None) -> None:

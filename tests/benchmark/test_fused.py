@@ -3,8 +3,6 @@ and on a GPU.
 """
 
 import os
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from tests.benchmark import small
-from tests.helpers import make_config, noise_images
+from tests.helpers import assert_passes, make_config, noise_images
 from torch import Tensor, nn
 
 from degradation.benchmark import gpu_variants
@@ -22,7 +20,6 @@ from degradation.nets import build_model
 from degradation.step import build_step
 
 pytest.importorskip("triton")
-HERE = Path(__file__)
 
 
 def on_gpu(test: Any) -> Any:
@@ -32,18 +29,8 @@ def on_gpu(test: Any) -> Any:
 
 @pytest.mark.parametrize("marked", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
 def test_the_kernels_numbers_by_the_interpreter(marked: str) -> None:
-    file = HERE.with_name("interpreted.py")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", marked, str(file)],
-        cwd=HERE.parents[2],
-        env=os.environ | {"TRITON_INTERPRET": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stdout
+    file = Path(__file__).with_name("interpreted.py")
+    assert_passes([file], marked, os.environ | {"TRITON_INTERPRET": "1"})
 
 
 @pytest.mark.parametrize(("channels", "tiles"), [(16, (128, 1)), (32, (64, 2)), (64, (32, 4))])
