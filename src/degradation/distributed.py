@@ -72,8 +72,9 @@ def joined() -> Iterator[None]:
 
 
 def leave(status: int) -> None:
-    """Ends the process if it is one of several, without the interpreter's own end: a thread of
-    gloo's that still asks for the interpreter would then abort it, after all is done.
+    """Ends the process if it is one of several, without the interpreter's own end, in which some
+    were aborted after all was done: presumably by a thread of gloo's that asked for the interpreter
+    then.
     """
     if launched() > 1:
         sys.stdout.flush()

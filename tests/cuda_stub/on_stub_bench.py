@@ -91,9 +91,8 @@ def test_variants_launch_what_they_are_called_for(precision: str) -> None:
     assert (own["batch norm"], cudnns["batch norm"]) == (0, NORMS)
     assert count(own, "channels_last") == 4 * NORMS
     assert count(graphs["contiguous"], "channels_last") == 0
-    if (
-        precision == "bf16"
-    ):  # one for each weight and gradient, or for all weights and all gradients
+    if precision == "bf16":
+        # one for each weight and gradient, or for all weights and all gradients
         fewer = sum((present - graphs["weights_cast_together"]).values())
         more = sum((graphs["weights_cast_together"] - present).values())
         assert (fewer, more) == (2 * NORMS, 2)
