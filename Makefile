@@ -117,7 +117,7 @@ imagenet-table: setup ## count the ImageNet nets, written to results/imagenet_fa
 bundle: setup ## wheels for a GPU machine without a network, into offline/
 	@$(BIN)/python scripts/bundle.py
 
-reference: setup ## write the README's tables
+reference: setup ## write the tables of the README and of docs/
 	@$(BIN)/python scripts/reference.py
 
 lock: ## resolve requirements.lock anew (needs uv)

@@ -1,19 +1,23 @@
-"""Write the README's tables: the configuration reference from the schema and the presets, the
-speed from results/bench/ (`make reference`).
+"""Write the tables of the README and of docs/: the configuration reference from the schema and the
+presets, the speed from results/bench/ (`make reference`).
 """
 
 import ast
 import inspect
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import hydra
 
 from degradation import cli, config, identity
 from degradation.benchmark import results
+from degradation.benchmark.results import Part
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
+FRONT = ("start", "steps", "study")
+"""Parts of the benchmark on a CPU whose targets stand in the README."""
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def meanings() -> dict[str, str]:
@@ -54,28 +58,48 @@ def configuration() -> str:
     return "\n".join(lines) + "\n"
 
 
+def measured() -> Iterator[tuple[str, str, Part]]:
+    """File (`cpu`, `gpu`), part and numbers."""
+    for path in sorted((ROOT / "results" / "bench").glob("*.json")):
+        for name, part in json.loads(path.read_text()).items():
+            yield path.stem, name, part
+
+
+def targets() -> str:
+    """Markdown: what has a target, and whether it is met."""
+    lines = ["| | median | target | |", "|---|---|---|---|"]
+    for file, name, part in measured():
+        rows = results.rows(part) if file == "gpu" or name in FRONT else ()
+        lines += [
+            f"| {row} | {median} | {target} | {met} |"
+            for row, median, _, target, met in rows
+            if target
+        ]
+    return "\n".join(lines) + "\n"
+
+
 def speed() -> str:
     """Markdown: what was measured, median and range, target; machine and commit below. Of a GPU
     there is too much for a table.
     """
-    lines = ["| | median | range | target | |", "|---|---|---|---|---|"]
-    machines = []
-    for path in sorted((ROOT / "results" / "bench").glob("*.json")):
-        for name, part in json.loads(path.read_text()).items():
-            machines.append(results.machine(name, part["environment"]))
-            shown = results.headlines(part) if path.stem == "gpu" else part
-            lines += [f"| {' | '.join(row)} |" for row in results.rows(shown)]
+    lines, machines = ["| | median | range | target | |", "|---|---|---|---|---|"], []
+    for file, name, part in measured():
+        machines.append(results.machine(name, part["environment"]))
+        shown = results.headlines(part) if file == "gpu" else part
+        lines += [f"| {' | '.join(row)} |" for row in results.rows(shown)]
     return "\n".join([*lines, "", *machines]) + "\n"
 
 
-def with_tables(readme: str) -> str:
-    """Between `<!-- name -->` and `<!-- /name -->` for each table."""
-    for table in (configuration, speed):
+def with_tables(page: str) -> str:
+    """Between `<!-- name -->` and `<!-- /name -->`, where a page has them, for each table."""
+    for table in (configuration, targets, speed):
         start, end = (f"<!-- {slash}{table.__name__} -->\n" for slash in ("", "/"))
-        head, _, rest = readme.partition(start)
-        readme = head + start + table() + end + rest.partition(end)[2]
-    return readme
+        head, found, rest = page.partition(start)
+        if found:
+            page = head + start + table() + end + rest.partition(end)[2]
+    return page
 
 
 if __name__ == "__main__":
-    README.write_text(with_tables(README.read_text()))
+    for path in PAGES:
+        path.write_text(with_tables(path.read_text()))

@@ -25,7 +25,7 @@ from degradation.config import Config
 from degradation.data.batches import prepare
 
 CUDA = torch.device("cuda", 0)
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs/gpu.md"
 NORMS = 7
 """Batch norms of ResNet-8, and its convs."""
 
@@ -122,13 +122,13 @@ def test_fused_kernels_take_the_place_of_all_others_of_a_layer(precision: str) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("depth", [20, 110])
-def test_launches_are_those_that_the_readme_tells(depth: int) -> None:
+def test_launches_are_those_that_the_page_on_gpus_tells(depth: int) -> None:
     counts = [
         sum(graph_of(throughput.paper(depth, precision, every=1), change).values())
         for change in (None, partial(gpu_variants.fused, early=False))
         for precision in ("tf32", "bf16")
     ]
-    assert f"| ResNet-{depth} | {' | '.join(map(str, counts))} |" in README.read_text()
+    assert f"| ResNet-{depth} | {' | '.join(map(str, counts))} |" in PAGE.read_text()
 
 
 def graph_of(cfg: Config, change: contestants.Change | None) -> Counter[str]:
