@@ -29,6 +29,8 @@ PROBES = {
     "first_layer": ("autoencoder",),
 }
 """Which nets each of them can measure."""
+PROBE_LEAST_IMAGES = {"shattering": 8}
+"""Training images without which it has nothing to measure: the ends of its lines."""
 
 
 @dataclass(frozen=True)
@@ -424,6 +426,9 @@ def _check_relations(cfg: Config) -> None:
         nets = ", ".join(PROBES[probe])
         fits = cfg.model.net in PROBES[probe]
         _require(fits, "model.net", cfg.model.net, f"{nets} for the probe {probe}")
+        least, trained_on = PROBE_LEAST_IMAGES.get(probe, 1), cfg.data.train_images or images
+        accepted = f"{least} or more for {probe}"
+        _require(trained_on >= least, "data.train_images", trained_on, accepted)
     intervals = ["eval_every", "full_eval_every", "checkpoint_every"]
     for key in [*intervals, *(["probe_every"] if cfg.trainer.probes else [])]:
         value, record = getattr(cfg.trainer, key), cfg.trainer.record_every

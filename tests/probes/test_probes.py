@@ -28,10 +28,10 @@ def net(*overrides: str) -> ResNet:
     return model
 
 
-def batch() -> tuple[Tensor, Tensor]:
+def batch(count: int = 16) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(1)
-    images = torch.randn(16, 3, 16, 16, generator=generator)
-    return images, torch.randint(0, 10, (16,), generator=generator)
+    images = torch.randn(count, 3, 16, 16, generator=generator)
+    return images, torch.randint(0, 10, (count,), generator=generator)
 
 
 def blocks(model: ResNet) -> Iterator[Block]:
@@ -45,6 +45,13 @@ def state(model: nn.Module) -> dict[str, Tensor]:
 def test_the_config_knows_the_probes() -> None:
     assert probes.MEASURES.keys() == config.PROBES.keys()
     assert probes.IMAGES.keys() == probes.MEASURES.keys()
+
+
+@pytest.mark.parametrize("name", config.probes_of("resnet"))
+def test_a_probe_measures_as_few_images_as_the_config_lets_it(name: str) -> None:
+    row = probes.MEASURES[name](net(), *batch(config.PROBE_LEAST_IMAGES.get(name, 1)))
+    assert row
+    assert all(key.startswith(f"probe/{name}/") for key in row)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -246,11 +253,15 @@ def test_a_run_records_its_probes_and_is_the_same_run(tmp_path: Path) -> None:
     [
         ("trainer.probes=[gradient]", "trainer.probes: 'gradient'; accepted: gradients, responses"),
         ("trainer.probe_every=3", "trainer.probe_every: 3; accepted: 0 or a multiple of"),
+        (
+            "trainer.probes=[shattering] data.train_images=7 trainer.batch_size=7",
+            "data.train_images: 7; accepted: 8 or more for shattering",
+        ),
     ],
 )
 def test_wrong_probes_are_one_line(
     override: str, line: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = (*RUN, "trainer.probes=[gradients]", override, f"output_root={tmp_path}")
-    assert call(*arguments) == 2
+    arguments = (*RUN, "trainer.probes=[gradients]", f"output_root={tmp_path}")
+    assert call(*arguments, *override.split()) == 2
     assert capfd.readouterr().err.startswith(f"error: {line}")
