@@ -54,14 +54,17 @@ def test_a_grown_run_that_was_stopped_continues_without_growing_again(tmp_path: 
     ("override", "line"),
     [
         ("model.grown_from=22", "model.grown_from: 22; accepted: 0 or even numbers from 8 to"),
-        ("model.shortcut=C", "model.grown_from: 14; accepted: 0 but for post-activation"),
+        (
+            "model.kind=residual model.shortcut=C",
+            "model.grown_from: 14; accepted: 0 but for post-activation",
+        ),
         ("model.batch_norm=false", "model.grown_from: 14; accepted: 0 but for post-activation"),
     ],
 )
 def test_what_cannot_be_grown_is_one_line(
     override: str, line: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert call(*GROWN, override, f"output_root={tmp_path}") == 2
+    assert call(*GROWN, *override.split(), f"output_root={tmp_path}") == 2
     assert capfd.readouterr().err.startswith(f"error: {line}")
 
 

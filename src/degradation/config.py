@@ -331,116 +331,133 @@ def study_dir(cfg: Config) -> Path:
     return Path(cfg.output_root) / cfg.experiment / cfg.preset
 
 
+CHOICES: dict[str, Collection[object]] = {
+    "model.net": NETS,
+    "model.kind": KINDS,
+    "model.shortcut": ("A", "B", "C"),
+    "model.activation": ("relu", "prelu", "prelu_shared", "linear"),
+    "model.order": ("post", "pre"),
+    "model.init": ("fan_out", "fan_in", "xavier", "small", "torch"),
+    "data.name": DATA_SETS,
+    "data.split": ("full", "val"),
+    "data.scaling": SCALINGS,
+    "optim.name": ("sgd", "adam"),
+    "schedule.warmup": ("none", "constant", "linear"),
+    "trainer.precision": PRECISIONS,
+    "tracking.mode": TRACKING_MODES,
+}
+LEAST = {
+    "model.width": 1,
+    "schedule.iterations": 1,
+    "trainer.batch_size": 1,
+    "trainer.record_every": 1,
+    "trainer.eval_batch_size": 1,
+    "trainer.curve_train_images": 1,
+    "model.bn_group_size": 0,
+    "data.train_images": 0,
+    "schedule.warmup_iterations": 0,
+    "schedule.warmup_min_depth": 0,
+    "trainer.eval_every": 0,
+    "trainer.full_eval_every": 0,
+    "trainer.probe_every": 0,
+    "trainer.checkpoint_every": 0,
+    "trainer.curve_test_images": 0,
+    "hardware.threads": 0,
+    "seed": 0,
+    "optim.momentum": 0,
+    "optim.weight_decay": 0,
+}
+
+
 def check(cfg: Config) -> None:
     """Every value a user can get wrong; the first wrong one is a ConfigError."""
-    choices: dict[str, Collection[object]] = {
-        "model.net": NETS,
-        "model.kind": KINDS,
-        "model.shortcut": ("A", "B", "C"),
-        "model.activation": ("relu", "prelu", "prelu_shared", "linear"),
-        "model.order": ("post", "pre"),
-        "model.init": ("fan_out", "fan_in", "xavier", "small", "torch"),
-        "data.name": DATA_SETS,
-        "data.split": ("full", "val"),
-        "data.scaling": SCALINGS,
-        "optim.name": ("sgd", "adam"),
-        "schedule.warmup": ("none", "constant", "linear"),
-        "trainer.precision": PRECISIONS,
-        "tracking.mode": TRACKING_MODES,
-    }
-    at_least = {
-        **dict.fromkeys(
-            ("model.width", "schedule.iterations", "trainer.batch_size", "trainer.record_every"), 1
-        ),
-        **dict.fromkeys(("trainer.eval_batch_size", "trainer.curve_train_images"), 1),
-        **dict.fromkeys(
-            ("model.bn_group_size", "data.train_images", "schedule.warmup_iterations"), 0
-        ),
-        **dict.fromkeys(
-            ("schedule.warmup_min_depth", "trainer.eval_every", "trainer.full_eval_every"), 0
-        ),
-        **dict.fromkeys(("trainer.probe_every",), 0),
-        **dict.fromkeys(
-            ("trainer.checkpoint_every", "trainer.curve_test_images", "hardware.threads", "seed"), 0
-        ),
-        **dict.fromkeys(("optim.momentum", "optim.weight_decay"), 0),
-    }
-    flat = identity.flatten(to_dict(cfg))
+    _check_values(identity.flatten(to_dict(cfg)))
+    _check_net(cfg.model, cfg.data)
+    _check_lists(cfg)
+    _check_optim(cfg.optim, cfg.schedule)
+    _check_hardware(cfg)
+    _check_batches(cfg)
+    _check_probes(cfg)
+    _check_intervals(cfg.trainer)
+    for name in ("experiment", "preset"):
+        value = getattr(cfg, name)
+        _require(value.replace("_", "").isalnum(), name, value, "letters, digits and underscores")
+
+
+def _check_values(flat: Mapping[str, Any]) -> None:
+    """Each by itself."""
     for key, value in flat.items():
         fits = not isinstance(value, str) or plain.is_text(value)
         _require(fits, key, value, "text without control characters")
-    for key, accepted in choices.items():
+    for key, accepted in CHOICES.items():
         _require(flat[key] in accepted, key, flat[key], ", ".join(map(str, accepted)))
-    for key, least in at_least.items():
-        _require(flat[key] >= least, key, flat[key], f"{least} or more")
+    for key, least in LEAST.items():
+        _require(least <= flat[key] < math.inf, key, flat[key], f"{least} or more")
     for key in ("optim.lr", "schedule.gamma", "schedule.warmup_lr"):
         _require(0 < flat[key] < math.inf, key, flat[key], "more than 0")
-    _require(cfg.seed < 2**32, "seed", cfg.seed, "less than 2**32")
-    _check_relations(cfg)
+    _require(flat["seed"] < 2**32, "seed", flat["seed"], "less than 2**32")
 
 
-def _check_relations(cfg: Config) -> None:
-    batch, milestones = cfg.trainer.batch_size, cfg.schedule.milestones
-    _check_net(cfg.model, cfg.data)
-    for key, found, kind in (  # OmegaConf lets mappings into its lists
-        ("schedule.milestones", milestones, int),
+def _check_lists(cfg: Config) -> None:
+    """OmegaConf lets mappings into them."""
+    for key, found, kind in (
+        ("schedule.milestones", cfg.schedule.milestones, int),
         ("trainer.probes", cfg.trainer.probes, str),
     ):
         fits = all(isinstance(entry, kind) for entry in found)
         _require(fits, key, found, f"a list of {kind.__name__}")
+
+
+def _check_optim(optim: OptimConfig, schedule: ScheduleConfig) -> None:
+    accepted = "0 up to, not including, 1"
+    _require(optim.momentum < 1, "optim.momentum", optim.momentum, accepted)
+    milestones = schedule.milestones
+    ascends = milestones == sorted(set(milestones)) and all(m > 0 for m in milestones)
+    accepted = "positive iterations in ascending order"
+    _require(ascends, "schedule.milestones", milestones, accepted)
+
+
+def _check_hardware(cfg: Config) -> None:
     again, net = cfg.hardware.checkpoint_activations, cfg.model.net
     accepted = f"false for model.net={net}"
     _require(net == "resnet" or not again, "hardware.checkpoint_activations", again, accepted)
-    _require(
-        cfg.optim.momentum < 1, "optim.momentum", cfg.optim.momentum, "0 up to, not including, 1"
-    )
-    _require(
-        milestones == sorted(set(milestones)) and all(m > 0 for m in milestones),
-        "schedule.milestones",
-        milestones,
-        "positive iterations in ascending order",
-    )
-    group = cfg.model.bn_group_size
-    _require(
-        not group or batch % group == 0,
-        "model.bn_group_size",
-        group,
-        f"0 or a divisor of the batch of {batch}",
-    )
-    images = train_images(cfg.data)
-    _require(images > 0, "data.split", cfg.data.split, f"full for data.name={cfg.data.name}")
-    _require(
-        cfg.data.train_images <= images,
-        "data.train_images",
-        cfg.data.train_images,
-        f"0 to {images}",
-    )
-    _require(
-        batch <= (cfg.data.train_images or images),
-        "trainer.batch_size",
-        batch,
-        "at most the training images",
-    )
-    for probe in cfg.trainer.probes:
+
+
+def _check_batches(cfg: Config) -> None:
+    batch, group, data = cfg.trainer.batch_size, cfg.model.bn_group_size, cfg.data
+    fits = not group or batch % group == 0
+    _require(fits, "model.bn_group_size", group, f"0 or a divisor of the batch of {batch}")
+    images = train_images(data)
+    _require(images > 0, "data.split", data.split, f"full for data.name={data.name}")
+    fits = data.train_images <= images
+    _require(fits, "data.train_images", data.train_images, f"0 to {images}")
+    fits = batch <= (data.train_images or images)
+    _require(fits, "trainer.batch_size", batch, "at most the training images")
+
+
+def _check_probes(cfg: Config) -> None:
+    model, asked = cfg.model, cfg.trainer.probes
+    fitting = probes_of(model.net, model.order, model.shortcut)
+    trained_on = cfg.data.train_images or train_images(cfg.data)
+    for probe in asked:
         _require(probe in PROBES, "trainer.probes", probe, ", ".join(PROBES))
-        nets = ", ".join(PROBES[probe])
-        fits = cfg.model.net in PROBES[probe]
-        _require(fits, "model.net", cfg.model.net, f"{nets} for the probe {probe}")
-        least, trained_on = PROBE_LEAST_IMAGES.get(probe, 1), cfg.data.train_images or images
+        accepted = f"{', '.join(PROBES[probe])} for the probe {probe}"
+        _require(model.net in PROBES[probe], "model.net", model.net, accepted)
+        has = f"model.order={model.order} and model.shortcut={model.shortcut}"
+        _require(probe in fitting, "trainer.probes", probe, f"{', '.join(fitting)} for {has}")
+        least = PROBE_LEAST_IMAGES.get(probe, 1)
         accepted = f"{least} or more for {probe}"
         _require(trained_on >= least, "data.train_images", trained_on, accepted)
+    _require(len(set(asked)) == len(asked), "trainer.probes", asked, "each of them once")
+
+
+def _check_intervals(trainer: TrainerConfig) -> None:
+    record = trainer.record_every
     intervals = ["eval_every", "full_eval_every", "checkpoint_every"]
-    for key in [*intervals, *(["probe_every"] if cfg.trainer.probes else [])]:
-        value, record = getattr(cfg.trainer, key), cfg.trainer.record_every
-        _require(
-            value % record == 0,
-            f"trainer.{key}",
-            value,
-            f"0 or a multiple of trainer.record_every ({record})",
-        )
-    for name in ("experiment", "preset"):
-        value = getattr(cfg, name)
-        _require(value.replace("_", "").isalnum(), name, value, "letters, digits and underscores")
+    for key in [*intervals, *(["probe_every"] if trainer.probes else [])]:
+        value = getattr(trainer, key)
+        accepted = f"0 or a multiple of trainer.record_every ({record})"
+        _require(value % record == 0, f"trainer.{key}", value, accepted)
 
 
 def _check_net(model: ModelConfig, data: DataConfig) -> None:
@@ -452,7 +469,9 @@ def _check_net(model: ModelConfig, data: DataConfig) -> None:
     _require(fits, "data.name", data.name, f"{sets} for model.net={model.net}")
     sides = [side for side in form.pixels if model.net != "autoencoder" or side % 4 == 0]
     _require(data.pixels in sides, "data.pixels", data.pixels, ", ".join(map(str, sides)))
-    if model.net != "resnet":
+    if model.net == "resnet":
+        _check_shortcut_and_groups(model)
+    else:
         _check_small_net(model)
     is_even = model.depth >= least and model.depth % 2 == 0
     if model.net == "autoencoder":
@@ -467,6 +486,14 @@ def _check_net(model: ModelConfig, data: DataConfig) -> None:
         accepted = "0 but for post-activation ResNets with batch norm, ReLU and shortcut A or B"
         fits = has == usual and model.shortcut != "C"
         _require(fits, "model.grown_from", model.grown_from, accepted)
+
+
+def _check_shortcut_and_groups(model: ModelConfig) -> None:
+    """What the net does not have would make the same net another arm."""
+    fits = model.kind == "residual" or model.shortcut == "A"
+    _require(fits, "model.shortcut", model.shortcut, "A for plain nets, which have no shortcut")
+    fits = model.batch_norm or not model.bn_group_size
+    _require(fits, "model.bn_group_size", model.bn_group_size, "0 without batch norm")
 
 
 def _check_small_net(model: ModelConfig) -> None:

@@ -225,7 +225,6 @@ def test_options_have_projections_where_they_should(option: str, projections: in
     assert len(ones) == projections
     extra = sum(conv.weight.numel() + 2 * conv.out_channels for conv in ones)
     assert count_parameters(model) == PARAMETERS[20] + extra
-    assert count_parameters(skeleton(kind="plain", depth=20, shortcut=option)) == PARAMETERS[20]
 
 
 def batch_norm(x: Tensor, module: Any) -> Any:
@@ -252,8 +251,7 @@ def test_pre_activation_by_hand(kind: str) -> None:
     torch.testing.assert_close(model(images(pixels=16)), expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("option", ["A", "B"])
+@pytest.mark.parametrize(("kind", "option"), [("plain", "A"), ("residual", "A"), ("residual", "B")])
 def test_pre_activation_without_batch_norm_leaves_its_input_alone(kind: str, option: str) -> None:
     model = net(kind=kind, depth=8, order="pre", batch_norm=False, width=4, shortcut=option)
     block = model.blocks[0]

@@ -12,7 +12,6 @@ from tests.helpers import TINY, call, lines_of, make_config, only_run, read_json
 from torch import Tensor, nn
 
 from degradation import config, probes
-from degradation.config import ConfigError
 from degradation.nets.resnet import Block, ResNet
 from degradation.probes import gradients, responses, shattering
 
@@ -69,7 +68,8 @@ def test_a_probe_leaves_the_model_as_it_was(name: str, training: bool) -> None:
 @pytest.mark.parametrize("kind", ["plain", "residual"])
 @pytest.mark.parametrize("batch_norm", [True, False])
 def test_gradients_are_those_of_a_backward_pass(kind: str, batch_norm: bool) -> None:
-    model = net(f"model.kind={kind}", f"model.batch_norm={batch_norm}", "model.shortcut=B")
+    option = "B" if kind == "residual" else "A"
+    model = net(f"model.kind={kind}", f"model.batch_norm={batch_norm}", f"model.shortcut={option}")
     row = gradients.measure(model, *batch())
     twin, (images, labels) = copy.deepcopy(model).train(), batch()
     x, outputs = twin.stem(images), []
@@ -143,11 +143,6 @@ def test_responses_in_training_are_those_of_train_mode() -> None:
     )
     bare = responses.measure(net("model.batch_norm=false"), *batch())
     assert "probe/responses/log10_mean_in_training" not in bare
-
-
-def test_responses_need_batch_norm_behind_the_conv() -> None:
-    with pytest.raises(ConfigError, match=r"model.order: 'pre'; accepted: post"):
-        responses.measure(net("model.order=pre"), *batch())
 
 
 def test_autocorrelation_is_the_mean_cosine_at_a_lag() -> None:
@@ -254,6 +249,17 @@ def test_a_run_records_its_probes_and_is_the_same_run(tmp_path: Path) -> None:
         ("trainer.probes=[gradient]", "trainer.probes: 'gradient'; accepted: gradients, responses"),
         ("trainer.probe_every=3", "trainer.probe_every: 3; accepted: 0 or a multiple of"),
         (
+            "trainer.probes=[responses] model.order=pre",
+            "trainer.probes: 'responses'; accepted: gradients, shattering, identity, lesion for "
+            "model.order=pre and model.shortcut=A",
+        ),
+        (
+            "trainer.probes=[identity] model.shortcut=C",
+            "trainer.probes: 'identity'; accepted: gradients, responses, shattering, lesion for "
+            "model.order=post and model.shortcut=C",
+        ),
+        ("trainer.probes=[lesion,lesion]", "trainer.probes: ['lesion', 'lesion']; accepted: each"),
+        (
             "trainer.probes=[shattering] data.train_images=7 trainer.batch_size=7",
             "data.train_images: 7; accepted: 8 or more for shattering",
         ),
@@ -265,3 +271,4 @@ def test_wrong_probes_are_one_line(
     arguments = (*RUN, "trainer.probes=[gradients]", f"output_root={tmp_path}")
     assert call(*arguments, *override.split()) == 2
     assert capfd.readouterr().err.startswith(f"error: {line}")
+    assert not (tmp_path / "adhoc").exists()

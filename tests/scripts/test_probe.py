@@ -70,4 +70,5 @@ def test_a_net_that_a_probe_is_not_for_is_one_line(tmp_path: Path) -> None:
     assert call(*run, f"output_root={tmp_path}") == 0
     done = probe(only_run(tmp_path), "--probe", "responses")
     assert done.returncode == 2
-    assert done.stderr == "error: probe responses: model.order: 'pre'; accepted: post\n"
+    fitting = "gradients, shattering, identity, lesion for model.order=pre and model.shortcut=A"
+    assert done.stderr == f"error: trainer.probes: 'responses'; accepted: {fitting}\n"

@@ -12,7 +12,6 @@ import math
 import torch
 from torch import Tensor, nn
 
-from degradation.config import ConfigError
 from degradation.nets.mlp import LinearBlock, ResidualMLP, Stack
 from degradation.nets.resnet import Block, ResNet
 from degradation.records import Row
@@ -29,7 +28,7 @@ def keeps_size(block: nn.Module) -> bool:
 @torch.no_grad()
 def measure(model: ResNet | ResidualMLP | Stack, images: Tensor, labels: Tensor) -> Row:
     """images: (B, C, P, P) float32; labels are not used. Ratios that are not finite are left out.
-    Raises ConfigError for shortcut C, with which a block of F = 0 is a projection.
+    Not for shortcut C, with which a block of F = 0 is a projection.
     """
     was_training = model.training
     ratios: dict[int, float] = {}
@@ -58,8 +57,7 @@ def _change(block: Block | LinearBlock, x: Tensor) -> Tensor:
         return block.inner(x) if block.residual else block(x) - x
     if block.shortcut is None:
         return block(x) - x  # type: ignore[no-any-return]
-    if not isinstance(block.shortcut, nn.Identity):
-        raise ConfigError("probe identity: model.shortcut: 'C'; accepted: A, B")
+    assert isinstance(block.shortcut, nn.Identity)  # config.probes_of
     found: list[Tensor] = []
     branch = block.conv2 if block.pre else block.norm2  # the last before the addition
     hook = branch.register_forward_hook(lambda _layer, _in, output: found.append(output.clone()))

@@ -16,7 +16,6 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from degradation.config import ConfigError
 from degradation.nets.resnet import Block, ResNet
 from degradation.records import Row
 
@@ -25,8 +24,8 @@ IMAGES = 500
 
 @torch.no_grad()
 def measure(model: ResNet, images: Tensor, labels: Tensor) -> Row:
-    """images: (B, 3, P, P) float32, seen in eval mode; labels are not used. Raises ConfigError for
-    nets in pre-activation order, whose batch norms stand before the convs.
+    """images: (B, 3, P, P) float32, seen in eval mode; labels are not used. Not for nets in
+    pre-activation order, whose batch norms stand before the convs.
     """
     stds: dict[int, Tensor] = {}
 
@@ -63,8 +62,7 @@ def _scale(norm: nn.BatchNorm2d) -> float:
 def _after_norms(model: ResNet) -> list[nn.Module]:
     """The modules whose outputs are the responses; without batch norm they pass the conv's on."""
     blocks = [block for block in model.blocks if isinstance(block, Block)]
-    if any(block.pre for block in blocks):
-        raise ConfigError("probe responses: model.order: 'pre'; accepted: post")
+    assert not any(block.pre for block in blocks)  # config.probes_of
     norms = [norm for block in blocks for norm in (block.norm1, block.norm2)]
     stem = model.stem[1] if isinstance(model.stem, nn.Sequential) else model.stem
     return [stem, *norms]
