@@ -255,7 +255,7 @@ def probed(kind: str, seed: int, value: float | None, metric: str = "test/loss")
     """A run of 4 layers that diverged where it has no value."""
     status = "diverged" if value is None else "finished"
     last = {} if value is None else {metric: value}
-    return RunCurves(f"{kind}-4-s{seed}", f"{kind}-4", kind, 4, seed, status, 10, last, {})
+    return RunCurves(f"{kind}-4-s{seed}", f"{kind}-4", kind, 4, seed, status, 10, last, {}, 10)
 
 
 DIFFERENCE = {"estimand": "test/loss(plain,4) - test/loss(residual,4)", "margin": {"quick": 0}}

@@ -43,7 +43,7 @@ def draw(claims: Claims, preset: str, seeds: int, generator: np.random.Generator
     runs = [
         RunCurves(
             f"{arm}-s{seed}", arm, arm.split("-")[0], int(arm.split("-")[1]), seed, "finished",
-            64_000, last[arm, seed], curves[arm, seed],
+            64_000, last[arm, seed], curves[arm, seed], 64_000,
         )
         for arm, seed in last.keys() | curves.keys()
     ]  # fmt: skip

@@ -63,6 +63,15 @@ def test_table_has_a_line_a_run(study: Path) -> None:
     assert len(rows) == 2 * len(FINAL_PCT) + 1
     assert rows["plain-110-s2"]["status"] == "diverged"
     assert rows["plain-110-s2"]["test/error_pct"] == ""
+    lost, kept = (
+        json.loads((study / "runs" / name / "metrics.jsonl").read_text().splitlines()[-1])[
+            "iteration"
+        ]
+        for name in ("plain-110-s2", "plain-110-s1")
+    )
+    assert rows["plain-110-s2"]["iterations"] == str(lost)
+    assert lost < kept
+    assert rows["plain-110-s1"]["iterations"] == str(kept)
     summary = json.loads((study / "runs" / "residual-34-s1" / "summary.json").read_text())
     found = float(rows["residual-34-s1"]["eval/train_error_pct"])
     assert found == pytest.approx(summary["last"]["eval/train_error_pct"], rel=1e-4)
@@ -185,21 +194,47 @@ def test_published_numbers_are_the_papers() -> None:
     assert not {arm for arm in numbers if arm.endswith(("-18", "-34"))}
 
 
+def test_what_the_paper_states_as_a_bound_is_shown_as_one() -> None:
+    """Fig. 6's caption: plain-110 above 60 % test error; Sec. 4.2: 1202 layers below 0.1 % training
+    error, at 7.93 % test error.
+    """
+    cells = {
+        (arm, name): tables._paper_cell(arm, name)
+        for arm in ("plain-110", "residual-1202")
+        for name in ("test", "training")
+    }
+    assert cells == {
+        ("plain-110", "test"): "above 60",
+        ("plain-110", "training"): "",
+        ("residual-1202", "test"): "7.93",
+        ("residual-1202", "training"): "below 0.1",
+    }
+
+
 def test_numbers_of_probes_are_tabulated_by_arm() -> None:
-    def run(seed: int, start: float, end: float) -> RunCurves:
+    """At the end those of its last record alone, not what a run had before its gradient vanished or
+    it diverged.
+    """
+    key = "probe/first_layer/l2"
+
+    def run(seed: int, ends: bool, **curve: float) -> RunCurves:
+        points = {int(at.removeprefix("at_")): value for at, value in curve.items()}
         curves = {
-            "probe/first_layer/l2": Curve([0, 10], [start, end]),
+            key: Curve(list(points), list(points.values())),
             "probe/gradients/weight/3": Curve([0], [9.0]),
             "test/loss": Curve([10], [0.5]),
         }
-        return RunCurves(
-            f"plain-4-s{seed}", "plain-4", "plain", 4, seed, "finished", 10, {}, curves
-        )
+        has = {key: points[10]} if 10 in points else {}
+        status, last = ("finished", {"test/loss": 0.5} | has) if ends else ("diverged", {})
+        name, reached = f"plain-4-s{seed}", 10 if ends else max(points)
+        return RunCurves(name, "plain-4", "plain", 4, seed, status, 10, last, curves, reached)
 
-    study = Study(Path("drawn"), [run(0, 1.0, 4.0), run(1, 3.0, 4.0)])
+    runs = [run(0, True, at_0=1, at_10=4), run(1, True, at_0=3, at_10=4)]
+    vanished, diverged = run(2, True, at_0=2, at_5=7), run(3, False, at_0=2, at_5=8)
+    study = Study(Path("drawn"), [*runs, vanished, diverged])
     assert tables.measured_rows(study)[1:] == [
-        ["plain-4", "first_layer/l2", "2 ± 1.4", "4 ± 0", "2"],
-        ["plain-4", "test/loss", "", "0.5 ± 0", "2"],
+        ["plain-4", "first_layer/l2", "2 ± 0.82", "4", "4 ± 0", "2"],
+        ["plain-4", "test/loss", "", "0", "0.5 ± 0", "3"],
     ]
     assert not tables.measured_rows(Study(Path("drawn"), []))
 

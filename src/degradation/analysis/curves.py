@@ -45,6 +45,8 @@ class RunCurves:
     last: dict[str, float]
     """The last iterate's numbers, and the counts where they are known."""
     curves: dict[str, Curve]
+    reached: int
+    """Iteration of its last record: of a diverged run less than the full length."""
     wall_s: float | None = None
     config: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)

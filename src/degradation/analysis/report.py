@@ -48,9 +48,10 @@ _LIMIT_SHAPES = (
 )
 _LIMIT_SEEDS = (
     "The intervals are Student's over seeds (Welch), one claim at a time; the answers are "
-    "corrected for the number of claims (Holm). Seeds are the only thing varied: the data, the "
-    "code and the kind of machine are not. All ended runs of the study are judged; who adds seeds "
-    "until an answer pleases gives up the error rates stated."
+    "corrected for the number of claims of this study (Holm). Seeds are the only thing varied: the "
+    "data, the code and the kind of machine are not. Arms share their seeds, and with them the "
+    "order of the data; the tests take them as independent. All ended runs of the study are "
+    "judged; who adds seeds until an answer pleases gives up the error rates stated."
 )
 _LIMIT_UNJUDGED = (
     "The intervals are Student's over seeds (Welch), one at a time, and no threshold was set "
@@ -221,7 +222,8 @@ def _question(study: Study, claims: Claims) -> str:
         "two of them, of paired claims Student's test over the seeds' differences. SUPPORTED: "
         "beyond the margin. REFUTED: beyond it on the other side. INCONCLUSIVE: neither. That any "
         f"claim is wrongly SUPPORTED has a probability of at most {claims.level:.1%} over all of "
-        "them together (Holm); likewise REFUTED."
+        "this study's claims together (Holm), if an arm's runs are normal around their mean; "
+        "likewise REFUTED."
     )
 
 
@@ -238,8 +240,8 @@ def _sentences(verdicts: list[Verdict]) -> str:
 
 def _measured(study: Study) -> list[str]:
     rows = tables.measured_rows(study)
-    how = "Mean ± standard deviation over the runs that have it; a diverged run's last record is "
-    how += "the last one before it broke off."
+    how = "Mean ± standard deviation over the n runs that have a number there. A run that diverged "
+    how += "has none at its end, nor has one whose gradient is zero, beyond what float32 holds."
     return ["## Measured", tables.markdown(rows), how] if rows else []
 
 

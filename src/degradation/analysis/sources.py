@@ -99,8 +99,9 @@ def _from_record(run: records.Run, path: Path) -> RunCurves:
     wanted = [key for key in measured if key in (*ERRORS, *LOSSES) or key.startswith(PROBE)]
     curves = {key: Curve(*run.curve(key)) for key in wanted}
     last = {key: float(value) for key, value in numbers.items()}
+    reached = int(run.rows[-1]["iteration"]) if run.rows else 0
     return RunCurves(
-        run.name, run.arm, kind, depth, seed, run.status, iterations, last, curves,
+        run.name, run.arm, kind, depth, seed, run.status, iterations, last, curves, reached,
         summary.get("wall_s"), config, run.environment,
     )  # fmt: skip
 
@@ -267,4 +268,5 @@ def _from_csv(
     last = {} if diverged else {key: curve.values[-1] for key, curve in curves.items()}
     status = records.DIVERGED if diverged else records.FINISHED
     arm = f"{kind}-{depth}"
-    return RunCurves(f"{arm}-s{seed}", arm, kind, depth, seed, status, length, last, curves)
+    name = f"{arm}-s{seed}"
+    return RunCurves(name, arm, kind, depth, seed, status, length, last, curves, max(rows))

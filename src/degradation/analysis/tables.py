@@ -1,6 +1,7 @@
 """Tables for people: verdicts, arms beside the published numbers, runs."""
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -11,7 +12,7 @@ from typing import Any
 from degradation.analysis.claims import EQUIVALENCE, NON_INFERIORITY, SUPERIORITY
 from degradation.analysis.curves import Study
 from degradation.analysis.estimands import COUNTS, ERRORS, PROBE, Metric
-from degradation.analysis.judge import NOT_JUDGED, Verdict
+from degradation.analysis.judge import NOT_JUDGED, REFUTED, Verdict
 from degradation.analysis.series import values_of
 
 PUBLISHED = Path(__file__).with_name("published.csv")
@@ -91,6 +92,8 @@ def verdict_rows(verdicts: Sequence[Verdict], confidence: float) -> Rows:
         n = ", ".join(f"{arm}: {count}" for arm, count in verdict.n.items())
         same = len(set(verdict.n.values())) == 1
         p = "" if verdict.p_holm is None else f"{verdict.p_holm:.2g}"
+        if verdict.answer == REFUTED and verdict.p_contrary_holm is not None:
+            p = f"{verdict.p_contrary_holm:.2g} of the contrary"
         rows.append(
             [verdict.id, verdict.answer, estimate, sign + number(verdict.margin),
              str(next(iter(verdict.n.values()))) if same else n, p]
@@ -125,7 +128,7 @@ def arm_rows(study: Study, metric: str, name: str) -> Rows:
 
 def measured_rows(study: Study) -> Rows:
     """Mean and standard deviation over seeds of what was measured besides errors, layer by layer
-    numbers aside: before the first step, and of the last record.
+    numbers aside: before the first step, and of the last record; each with its number of runs.
     """
     has_errors = any(run.last.keys() & set(ERRORS) for run in study.runs)
     losses = () if has_errors else ("test/loss",)
@@ -135,22 +138,23 @@ def measured_rows(study: Study) -> Rows:
         for key in run.curves
         if key in losses or (key.startswith(PROBE) and not key.rpartition("/")[2].isdigit())
     )
-    rows = [["arm", "measured", "before the first step", "last record", "n"]]
+    rows = [["arm", "measured", "before the first step", "n", "last record", "n"]]
     for arm in study.arms:
         runs = study.ended(arm)
         for key in keys:
-            curves = [run.curves[key] for run in runs if key in run.curves]
-            starts = [curve.values[0] for curve in curves if curve.iterations[0] == 0]
-            ends = [curve.values[-1] for curve in curves if curve.iterations[-1] > 0]
-            if curves:
+            if any(key in run.curves for run in runs):
                 name = key.removeprefix(PROBE)
-                rows.append([arm, name, _spread(starts), _spread(ends), str(len(curves))])
+                starts, ends = (
+                    values_of(runs, Metric(key, is_first=is_first)) for is_first in (True, False)
+                )
+                rows.append([arm, name, *_spread(starts), *_spread(ends)])
     return rows if len(rows) > 1 else []
 
 
-def _spread(values: Sequence[float]) -> str:
+def _spread(values: Sequence[float]) -> tuple[str, str]:
+    """And how many there are."""
     spread = f" ± {stdev(values):.2g}" if len(values) > 1 else ""
-    return f"{fmean(values):.3g}{spread}" if values else ""
+    return f"{fmean(values):.3g}{spread}" if values else "", str(len(values))
 
 
 def rates_text(study: Study) -> str:
@@ -186,7 +190,9 @@ def _paper_cell(arm: str, name: str) -> str:
     value = getattr(entry, f"{'test' if name == 'test' else 'train'}_error_pct", None)
     if entry is None or value is None:
         return ""
-    return f"above {value:g}" if "above" in entry.note else f"{value:g}"
+    stated = re.search(r"(training error )?stated as (above|below)", entry.note)
+    is_of_this = stated and bool(stated[1]) == (name != "test")
+    return f"{stated[2]} {value:g}" if stated and is_of_this else f"{value:g}"
 
 
 def write_table(path: Path, study: Study) -> None:
@@ -197,7 +203,7 @@ def write_table(path: Path, study: Study) -> None:
         head = ["run", "arm", "kind", "depth", "seed", "status", "iterations", "wall_s"]
         writer.writerow([*head, *keys])
         for run in study.runs:
-            start = [run.name, run.arm, run.kind, run.depth, run.seed, run.status, run.iterations]
+            start = [run.name, run.arm, run.kind, run.depth, run.seed, run.status, run.reached]
             writer.writerow([*start, run.wall_s, *(_cell(run.last.get(key)) for key in keys)])
 
 

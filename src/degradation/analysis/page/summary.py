@@ -82,7 +82,7 @@ def lines(study: Study, claims: Claims, verdicts: Sequence[Verdict]) -> list[Lin
     sure = (
         f"{rest(answers)}Thresholds were written before the runs; {study.seeds_text}. The "
         f"probability that any claim is wrongly SUPPORTED is at most {100 * claims.level:g} %, "
-        "over all of them together."
+        "over all claims of this study together."
     )
     said = found or [first(verdicts, 1 - 2 * claims.level)]
     return [*said, Line(SURE, share(answers), sure)]
