@@ -8,6 +8,7 @@ import http.server
 import json
 import os
 import pty
+import select
 import signal
 import struct
 import subprocess
@@ -176,6 +177,19 @@ def on_a_terminal(
         os.chdir(cwd)
         os.execve(sys.executable, [sys.executable, *arguments], {**os.environ, "TERM": "xterm"})
     return pid, fd
+
+
+def shown_by(terminal: int, until: bytes | None = None) -> bytes:
+    """What a terminal shows from now on until that is among it, or to its end."""
+    shown, deadline = b"", time.monotonic() + WAIT_S
+    while until is None or until not in shown:
+        assert select.select([terminal], [], [], deadline - time.monotonic())[0], shown
+        try:
+            shown += os.read(terminal, 65536)
+        except OSError:  # a terminal's end
+            assert until is None, shown
+            break
+    return shown
 
 
 def command(arguments: Sequence[str], cwd: Path, **kwargs: Any) -> tuple[int, str, str]:

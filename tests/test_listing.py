@@ -8,7 +8,7 @@ from pathlib import Path
 
 import filelock
 import pytest
-from tests.helpers import TINY, call, on_a_terminal
+from tests.helpers import TINY, call, on_a_terminal, shown_by
 
 RUN = ("data=shapes", "tracking=off", *TINY[1:])
 
@@ -73,15 +73,6 @@ def test_a_damaged_run_and_a_quote_are_listed_too(capsys: pytest.CaptureFixture[
     assert left == f"what is left: degradation {shlex.join(sweep)}"
 
 
-def read_to_the_end(fd: int) -> bytes:
-    shown = b""
-    while True:
-        try:
-            shown += os.read(fd, 65536)
-        except OSError:  # a terminal's end
-            return shown
-
-
 def without_view(shown: bytes, height: int = 24) -> list[str]:
     """The lines that stay, on a terminal that knows what xterm does: `CSI 2K` empties the cursor's
     line, `CSI 1A` goes one up, but not to what has left the screen; no other code moves the cursor
@@ -116,7 +107,7 @@ def test_on_a_terminal_all_arms_stand_below_the_lines(
     sweep = ["-m", *RUN, "model.depth=8", "optim.lr=0.01,0.02,0.03,0.04,0.05"]
     command = ["-m", "degradation", *sweep, f"hydra/launcher={launcher}"]
     pid, fd = on_a_terminal(command, here, lines, columns)
-    shown = read_to_the_end(fd)
+    shown = shown_by(fd)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert re.search(rb"\d+ %.{,20} \d/5 runs", shown)
     (here / "elsewhere").mkdir()
@@ -130,15 +121,12 @@ def test_on_a_terminal_all_arms_stand_below_the_lines(
 def test_ctrl_c_on_a_terminal_leaves_the_cursor_and_the_word(twice: bool, here: Path) -> None:
     endless = [*RUN, "model.depth=8", "schedule.iterations=1000000", "seed=0,1"]
     pid, fd = on_a_terminal(["-m", "degradation", "-m", *endless], here)
-    shown = b""
-    while b"0/2 runs, 1 running" not in shown:
-        shown += os.read(fd, 65536)
+    shown = shown_by(fd, until=b"0/2 runs, 1 running")
     os.write(fd, b"\x03")
-    while twice and b"interrupted" not in shown:
-        shown += os.read(fd, 65536)
-    if twice:  # while the list is made
-        os.write(fd, b"\x03")
-    shown += read_to_the_end(fd)
+    if twice:
+        shown += shown_by(fd, until=b"interrupted")
+        os.write(fd, b"\x03")  # while the list is made
+    shown += shown_by(fd)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
     assert b"Traceback" not in shown
     assert shown.rfind(b"\x1b[?25h") > shown.rfind(b"\x1b[?25l") >= 0

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.helpers import TINY, call, iterations, on_a_terminal, start, wait_for
+from tests.helpers import TINY, call, iterations, on_a_terminal, shown_by, start, wait_for
 from tests.small_study import ROOT, environment, make_checkout
 
 from degradation import cli, status
@@ -144,9 +144,7 @@ def test_from_make_once_without_a_terminal(tmp_path: Path) -> None:
 
 def test_on_a_terminal_it_stays_until_ctrl_c(tmp_path: Path) -> None:
     pid, fd = on_a_terminal([str(ROOT / "scripts" / "status.py"), "--seeds=0"], tmp_path)
-    drawn = b""
-    while b"0/8 runs" not in drawn:
-        drawn += os.read(fd, 65536)
+    drawn = shown_by(fd, until=b"0/8 runs")
     time.sleep(0.1)
     assert os.waitpid(pid, os.WNOHANG) == (0, 0)
     os.write(fd, b"\x03")

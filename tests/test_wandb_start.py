@@ -31,6 +31,7 @@ def test_a_server_that_hangs_is_given_up(server: Server, monkeypatch: pytest.Mon
 def test_a_server_that_is_being_restarted_is_waited_for(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(wandb_start, "REFUSED_S", 60)  # on a busy machine, too
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))  # and refuses, since it does not listen yet
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -47,6 +48,7 @@ def test_a_server_that_is_being_restarted_is_waited_for(
         restarted.start()
         wandb_start.ask()
         restarted.join()
+        assert not wandb_start.is_away()
 
 
 @pytest.mark.parametrize("address", ["wandb.example.org", "http://", "nonsense://somewhere"])
@@ -55,6 +57,8 @@ def test_what_is_no_address_is_left_to_wandb(
 ) -> None:
     monkeypatch.setenv("WANDB_BASE_URL", address)
     wandb_start.ask()
+    assert not wandb_start.is_away()
+    assert server.asked == []
 
 
 def test_the_question_carries_no_key(
