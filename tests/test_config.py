@@ -220,7 +220,7 @@ def test_what_is_no_part_of_the_identity() -> None:
     assert left_out == {
         "hardware.device", "hardware.threads", "tracking.mode", "tracking.project",
         "tracking.entity", "output_root", "experiment", "preset", "data.root", "hardware.capture",
-        "hardware.checkpoint_activations",
+        "hardware.batch_norm_kernels", "hardware.checkpoint_activations",
         "trainer.checkpoint_every", "trainer.deterministic", "trainer.probes",
         "trainer.probe_every",
     }  # fmt: skip

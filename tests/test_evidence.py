@@ -78,6 +78,32 @@ def test_goes_on_from_what_is_published(complete: Path, tmp_path: Path) -> None:
         same_run(*(root / "outputs" / STUDY / "runs" / name for root in (checkout, complete)))
 
 
+def test_overrides_choose_the_arms_and_how_they_are_made(complete: Path, tmp_path: Path) -> None:
+    """The rest is still to be run; the numbers are those of the whole study."""
+    checkout, name = make_checkout(tmp_path), "plain-8-s0"
+    asked = ("model.kind=plain", "hardware.batch_norm_kernels=native")
+    done = subprocess.run(
+        [
+            ".venv/bin/python",
+            "scripts/evidence.py",
+            "--experiment=small_shapes",
+            "--seeds=0",
+            *asked,
+        ],
+        cwd=checkout,
+        env=environment(checkout),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert published(checkout) == [name]
+    ours, theirs = (root / "results" / STUDY / "runs" / name for root in (checkout, complete))
+    assert "batch_norm_kernels: native" in (ours / "config.yaml").read_text()
+    assert read_json(ours / "summary.json")["last"] == read_json(theirs / "summary.json")["last"]
+    assert "4 runs, 3 not in" in make(checkout, "missing").stdout
+
+
 @pytest.mark.slow
 def test_killed_in_the_middle_it_has_published_what_had_ended(tmp_path: Path) -> None:
     checkout = make_checkout(tmp_path, iterations=400)

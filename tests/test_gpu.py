@@ -1,5 +1,6 @@
 """What only a CUDA machine can show; `make test-gpu`."""
 
+import dataclasses
 import math
 import signal
 from pathlib import Path
@@ -73,7 +74,8 @@ def begun(cfg: Config, capture: bool) -> tuple[State, EagerStep]:
     environment.set_up(0, cfg.hardware, cfg.trainer)
     state = fresh_state(cfg, CUDA)
     state.model.train()
-    return state, build_step(state.model, state.optimizer, cfg.trainer.precision, capture)
+    hardware = dataclasses.replace(cfg.hardware, capture=capture)
+    return state, build_step(state.model, state.optimizer, cfg.trainer.precision, hardware)
 
 
 def data_for(cfg: Config) -> Data:
@@ -206,7 +208,7 @@ def test_checkpointed_steps_are_eager_and_nearly_the_same(precision: str) -> Non
         environment.set_up(0, cfg.hardware, cfg.trainer)
         state = fresh_state(cfg, CUDA)
         state.model.train()
-        step = build_step(state.model, state.optimizer, precision, cfg.hardware.captures)
+        step = build_step(state.model, state.optimizer, precision, cfg.hardware)
         for batch in train_batches(data_for(cfg), seed=0, first=0, last=2, batch_size=128):
             step(*batch, 0.01)
         steps.append(step)
@@ -241,13 +243,19 @@ def test_fleet_leaves_the_records_of_its_runs_alone(tmp_path: Path, precision: s
     assert same_in_a_fleet(tmp_path, "quick", *RUN, *axes, f"trainer.precision={precision}") == 8
 
 
-@pytest.mark.parametrize("precision", ["tf32", "bf16"])
-def test_nets_of_full_size_do_not_get_into_each_others_way(tmp_path: Path, precision: str) -> None:
+@pytest.mark.parametrize(
+    ("precision", "kernels"),
+    [("tf32", "library"), ("bf16", "library"), ("tf32", "native"), ("tf32", "fused")],
+)
+def test_nets_of_full_size_do_not_get_into_each_others_way(
+    tmp_path: Path, precision: str, kernels: str
+) -> None:
     """Large enough that the runs' kernels are on the GPU at the same time."""
     length = ("schedule.iterations=60", "schedule.milestones=[40]", "trainer.record_every=20")
     looks = tuple(f"trainer.{key}_every=0" for key in ("eval", "full_eval", "checkpoint"))
     axes = ("model.kind=plain,residual", "model.depth=56", "seed=0,1,2")
-    run = ("data=shapes", "tracking=off", *length, *looks, f"trainer.precision={precision}")
+    how = (f"trainer.precision={precision}", f"hardware.batch_norm_kernels={kernels}")
+    run = ("data=shapes", "tracking=off", *length, *looks, *how)
     assert same_in_a_fleet(tmp_path, "paper", *run, *axes) == 6
 
 

@@ -20,6 +20,7 @@ KINDS = ("plain", "residual")
 NETS = ("resnet", "mlp", "stack", "autoencoder")
 SCALINGS = ("mean_subtracted", "zero_to_one", "minus_one_to_one")
 PRECISIONS = ("fp32", "tf32", "bf16")
+BATCH_NORM_KERNELS = ("library", "native", "fused", "fused_early")
 PROBES = {
     "gradients": ("resnet",),
     "responses": ("resnet",),
@@ -221,6 +222,12 @@ class HardwareConfig:
     """CPU threads of one run; 0: what PyTorch or the process pool allots."""
     capture: bool = True
     """On CUDA, replay each step as one captured graph; the same numbers, without the launches."""
+    batch_norm_kernels: str = "library"
+    """Whose kernels compute batch norm in a training step: `library`, PyTorch's choice (cuDNN's,
+    for bf16 its own); `native`, PyTorch's own; on CUDA `fused`, batch norm, addition and ReLU
+    together in Triton's; `fused_early`, these with each second one launched before the first has
+    ended. The same numbers up to rounding.
+    """
     checkpoint_activations: bool = False
     """Keep what goes into every few blocks only and compute the rest again for the backward pass:
     the same numbers, a third more work, a fraction of the memory. Steps are not captured then.
@@ -344,6 +351,7 @@ CHOICES: dict[str, Collection[object]] = {
     "optim.name": ("sgd", "adam"),
     "schedule.warmup": ("none", "constant", "linear"),
     "trainer.precision": PRECISIONS,
+    "hardware.batch_norm_kernels": BATCH_NORM_KERNELS,
     "tracking.mode": TRACKING_MODES,
 }
 LEAST = {
@@ -421,6 +429,20 @@ def _check_hardware(cfg: Config) -> None:
     again, net = cfg.hardware.checkpoint_activations, cfg.model.net
     accepted = f"false for model.net={net}"
     _require(net == "resnet" or not again, "hardware.checkpoint_activations", again, accepted)
+    _check_kernels(cfg.model, cfg.hardware)
+
+
+def _check_kernels(model: ModelConfig, hardware: HardwareConfig) -> None:
+    key, kernels = "hardware.batch_norm_kernels", hardware.batch_norm_kernels
+    if kernels == "library":
+        return
+    has = (model.net, model.batch_norm, model.bn_group_size, hardware.checkpoint_activations)
+    nets = "ResNets with batch norm over the whole batch, without checkpoint_activations"
+    _require(has == ("resnet", True, 0, False), key, kernels, f"library but for {nets}")
+    is_usual = (model.order, model.activation, model.shortcut) == ("post", "relu", "A")
+    fits = kernels == "native" or (is_usual and model.width & (model.width - 1) == 0)
+    nets = "nets in the order post with ReLU, shortcut A and 2**n channels"
+    _require(fits, key, kernels, f"library or native but for {nets}")
 
 
 def _check_batches(cfg: Config) -> None:

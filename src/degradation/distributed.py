@@ -114,6 +114,9 @@ def check_config(cfg: Config, device: torch.device) -> None:
     """Raises ConfigError for a batch that cannot be spread, or normalised where it then is."""
     if size() == 1:
         return
+    if (kernels := cfg.hardware.batch_norm_kernels) != "library":
+        key = "hardware.batch_norm_kernels"
+        raise ConfigError(f"{key}: {kernels!r}; accepted: library with several processes")
     batch, group, processes = cfg.trainer.batch_size, cfg.model.bn_group_size, size()
     if batch % processes:
         raise ConfigError(

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 from dataclasses import replace
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,13 @@ def _devices() -> str:
 def on_this_machine(cfg: Config) -> Config:
     """The config as it is made and recorded here: without TF32 units `tf32` is fp32.
 
-    Raises ConfigError for a device this machine does not have.
+    Raises ConfigError for a device, or kernels, that this machine does not have.
     """
     device = select_device(cfg.hardware)
+    kernels = cfg.hardware.batch_norm_kernels
+    if kernels.startswith("fused") and not (device.type == "cuda" and find_spec("triton")):
+        accepted = "library, native; the others need CUDA and Triton"
+        raise ConfigError(f"hardware.batch_norm_kernels: {kernels!r}; accepted: {accepted}")
     has_tf32 = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
     if cfg.trainer.precision != "tf32" or has_tf32:
         return cfg

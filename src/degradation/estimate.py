@@ -93,7 +93,7 @@ def time_step_s(cfg: Config, device: torch.device) -> float:
     model = build_model(cfg.model, image_shape(cfg.data), cfg.hardware.checkpoint_activations)
     model = model.to(device, memory_format=memory_format)  # type: ignore[call-overload]
     optimizer = build_optimizer(model, cfg.optim)
-    step = build_step(model, optimizer, cfg.trainer.precision, cfg.hardware.captures)
+    step = build_step(model, optimizer, cfg.trainer.precision, cfg.hardware)
     batch = cfg.trainer.batch_size
     images = torch.randn(batch, *image_shape(cfg.data), device=device)
     images = images.to(memory_format=memory_format)

@@ -3,7 +3,7 @@ ends, so that every stretch of a machine's time adds to it.
 """
 
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from degradation import config, records, reproduce, studies
@@ -54,11 +54,14 @@ def _copy_whole(run_dir: Path, copy: Path, part: Path) -> None:
     part.rename(copy)
 
 
-def plan_of(experiment: str, preset: str, seeds: str) -> reproduce.Plan:
+def plan_of(
+    experiment: str, preset: str, seeds: str, overrides: Sequence[str] = ()
+) -> reproduce.Plan:
     """The study's runs by name. Raises ConfigError, ClaimsError or Hydra's errors."""
     if not preset:
         raise ConfigError("preset: none given; accepted: quick, paper (PRESET=paper)")
-    return reproduce.made_plans(experiment, preset, studies.seed_axis(seeds))[preset]
+    axes = [*studies.seed_axis(seeds), *overrides]
+    return reproduce.made_plans(experiment, preset, axes)[preset]
 
 
 def missing(experiment: str, preset: str, seeds: str) -> Iterator[str]:
@@ -81,11 +84,15 @@ def _state(run_dir: Path, iterations: int) -> str:
     return unpublished if ended else records.how_far(run_dir, iterations)
 
 
-def complete(experiment: str, preset: str, seeds: str, data_root: str) -> int:
+def complete(
+    experiment: str, preset: str, seeds: str, data_root: str, overrides: Sequence[str] = ()
+) -> int:
     """Makes the runs that are missing, publishes each as it ends, redraws, and returns the exit
     status. Raises what `cli.one_line` can put into a line.
+
+    overrides: fewer arms (`model.depth=18,56`), or how they are made (`hardware...`).
     """
-    plan = plan_of(experiment, preset, seeds)
+    plan = plan_of(experiment, preset, seeds, overrides)
     study, target = config.study_dir(next(iter(plan.values()))), RESULTS / experiment / preset
     study.mkdir(parents=True, exist_ok=True)
     with reproduce.reporting(study):
@@ -102,6 +109,7 @@ def complete(experiment: str, preset: str, seeds: str, data_root: str) -> int:
     try:
         if left:
             arguments = reproduce.arguments(experiment, preset, seeds, data_root)
+            arguments += overrides
             status = reproduce.sweep(arguments, study, plan, lambda: publish(study, target, arms))
     finally:
         publish(study, target, arms)

@@ -64,8 +64,8 @@ def train(state: State, data: Data, cfg: Config, probes: Sequence[Probe] = ()) -
     TURN_STEPS, or the row's last ones: the turn of the runs beside this one. Raises Stopped between
     two steps, where the state is one to continue from.
     """
-    trainer, captures = cfg.trainer, cfg.hardware.captures
-    step = build_step(state.model, state.optimizer, trainer.precision, captures, state.totals)
+    trainer = cfg.trainer
+    step = build_step(state.model, state.optimizer, trainer.precision, cfg.hardware, state.totals)
     state.model.train()
     if (probes or state.start) and state.recorded < 0:
         state.recorded = 0

@@ -8,7 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from degradation import distributed
+from degradation.config import HardwareConfig
 from degradation.data.batches import Data, Split, clean
+from degradation.nets.kernels import forward_by
 
 WARM_UP_STEPS = 3
 """Before a capture, so that libraries have set themselves up."""
@@ -48,10 +50,12 @@ class EagerStep:
         optimizer: torch.optim.Optimizer,
         precision: str,
         totals: Totals | None = None,
+        kernels: str = "library",
     ):
         self.copies = copies_input(model)
         self.model, self.optimizer, self.precision = model, optimizer, precision
-        self.forward = distributed.parallel(model)
+        usual = kernels == "library"
+        self.forward = distributed.parallel(model) if usual else forward_by(kernels, model)
         device = next(model.parameters()).device
         self.totals = totals or Totals(device)
         self._rate = 0.0
@@ -161,18 +165,19 @@ def build_step(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     precision: str,
-    capture: bool,
+    hardware: HardwareConfig,
     totals: Totals | None = None,
 ) -> EagerStep:
-    """capture: as one CUDA graph, where the model is on CUDA and the optimizer SGD; the same
-    numbers either way. One of several processes takes eager steps: a graph would hold NCCL's
+    """As one CUDA graph where `hardware` wants it, the model is on CUDA and the optimizer SGD; the
+    same numbers either way. One of several processes takes eager steps: a graph would hold NCCL's
     launches too, which are safe there only after warm-up rounds and settings of their own.
     """
-    captures = capture and distributed.size() == 1
+    captures = hardware.captures and distributed.size() == 1
     captured = (
         captures and next(model.parameters()).is_cuda and isinstance(optimizer, torch.optim.SGD)
     )
-    return (CapturedStep if captured else EagerStep)(model, optimizer, precision, totals)
+    step = CapturedStep if captured else EagerStep
+    return step(model, optimizer, precision, totals, hardware.batch_norm_kernels)
 
 
 def copies_input(model: nn.Module) -> bool:

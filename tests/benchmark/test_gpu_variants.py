@@ -11,7 +11,7 @@ from degradation.loop import train
 
 CHANGES = [
     *("contiguous", "stem_of_4_channels", "stem_of_8_channels"),
-    *("other_batch_norm", "uncounted_batches"),
+    "uncounted_batches",
 ]
 
 
@@ -24,7 +24,8 @@ def test_all_of_it_on_a_cpu(
     monkeypatch.setattr(gpu_variants, "PRESENT", 32)
     *_, part = gpu_variants.measure(None, small.CPU)
     told = capsys.readouterr().out
-    assert "compiled is left out" in told
+    for name in ("compiled", "fused", "fused_early"):
+        assert f"{name} is left out" in told
     assert "evaluate_captured is left out" in told
     for precision in ("bf16", "tf32"):
         prefix = f"resnet8/{precision}"
@@ -34,7 +35,7 @@ def test_all_of_it_on_a_cpu(
         assert f"{prefix}/evaluate_by_10_over_evaluate_by_32" in part
 
 
-@pytest.mark.parametrize("name", [*CHANGES, "weights_cast_together"])
+@pytest.mark.parametrize("name", [*CHANGES, "weights_cast_together", "cudnn_batch_norm"])
 def test_a_variant_is_the_same_function(name: str) -> None:
     cfg, data = small.paper(8, "fp32" if name in CHANGES else "bf16"), small.data()
     change = gpu_variants.variants(cfg, data)[name].args[2]  # type: ignore[attr-defined]
@@ -62,4 +63,6 @@ def test_variants_are_what_they_are_called() -> None:
 
 def test_what_is_of_bf16_alone() -> None:
     told = {p: gpu_variants.variants(small.paper(8, p), small.data()) for p in ("bf16", "tf32")}
-    assert told["bf16"].keys() - told["tf32"].keys() == {"weights_cast_together", "compiled"}
+    only = {"weights_cast_together", "compiled", "cudnn_batch_norm"}
+    assert told["bf16"].keys() - told["tf32"].keys() == only
+    assert told["tf32"].keys() - told["bf16"].keys() == {"native"}  # PyTorch's choice for bf16

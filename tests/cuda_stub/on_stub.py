@@ -18,6 +18,7 @@ from degradation.loop import train
 from degradation.step import CapturedStep, EagerStep, build_step
 from degradation.train import fresh_state, load_data
 
+slow = pytest.mark.slow
 RUN = ("data=shapes", "tracking=off", "hardware=cuda", *TINY)
 PRECISIONS = ("fp32", "tf32", "bf16")
 GRAPH = "graph"
@@ -131,7 +132,7 @@ def test_a_compiled_step_can_be_captured() -> None:
     cfg = paper(8, "bf16")
     state, _ = begun(cfg, capture=True)
     state.model = torch.compile(state.model)  # type: ignore[assignment]
-    step = build_step(state.model, state.optimizer, "bf16", capture=True)
+    step = build_step(state.model, state.optimizer, "bf16", HardwareConfig())
     (batch,) = train_batches(data_for(cfg), seed=0, first=0, last=1, batch_size=128)
     step(*batch, 0.1)
     (graph,) = seen().graphs
@@ -142,10 +143,12 @@ def test_a_compiled_step_can_be_captured() -> None:
 # whole runs
 
 
+@pytest.mark.parametrize("kernels", ["library", "native", pytest.param("fused", marks=slow)])
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_a_run_goes_its_way(tmp_path: Path, precision: str) -> None:
+def test_a_run_goes_its_way(tmp_path: Path, precision: str, kernels: str) -> None:
     probes = "trainer.probes=[gradients,responses,identity]"  # the others want statistics
-    options = (f"trainer.precision={precision}", probes, "trainer.probe_every=10")
+    asked = (f"trainer.precision={precision}", f"hardware.batch_norm_kernels={kernels}")
+    options = (*asked, probes, "trainer.probe_every=10")
     assert call(*RUN, *options, f"output_root={tmp_path}") == 0
     rows = lines_of(only_run(tmp_path))
     assert [row["iteration"] for row in rows] == [0, 5, 10, 15, 20]

@@ -4,7 +4,6 @@ is called for. Started by test_on_stub.py in a process of its own.
 
 from collections import Counter
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -42,12 +41,12 @@ def test_contestants(monkeypatch: pytest.MonkeyPatch) -> None:
     small.shrink(monkeypatch, gpu)
     monkeypatch.setattr(gpu, "FLEET", 2)
     *_, part = gpu.measure(8, ".", CUDA)
-    begun = ("usual", "eager", "captured", "captured_any_algorithm", "captured_tf32", "fleet")
+    alone = ("usual", "eager", "captured", "captured_any_algorithm", "captured_tf32")
     assert [name for name in part if name.endswith("/step")] == [
-        f"resnet8/{name}/step" for name in begun
+        f"resnet8/{name}/step" for name in (*alone, *gpu.FLEETS)
     ]
-    # a first turn, one before each of two rounds and the two; of the fleet one more is under way
-    assert seen().launched["graph"] == 3 * 5 + 2 * 6
+    # a first turn, one before each of two rounds and the two; of a fleet one more is under way
+    assert seen().launched["graph"] == 3 * 5 + len(gpu.FLEETS) * 2 * 6
 
 
 def test_a_seed_and_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +55,7 @@ def test_a_seed_and_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     arms = gpu_seed.arms
     monkeypatch.setattr(gpu_seed, "arms", lambda *overrides: arms(*small.ARMS, *overrides))
     *_, part = gpu_seed.measure(None, CUDA)
-    for name, _ in gpu_seed.COURSES:
+    for name in gpu_seed.COURSES:
         assert part[f"{name}/step"]["n"] == 2
         assert part[f"{name}/memory"]["median"] > 0
         assert part[f"{name}/memory/of PyTorch"]["median"] > 0
@@ -74,20 +73,22 @@ def test_variants(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("precision", ["bf16", "tf32"])
 def test_variants_launch_what_they_are_called_for(precision: str) -> None:
-    """PyTorch takes its own batch norm for bf16 and cuDNN's for fp32, and the variant the other."""
+    """PyTorch takes its own batch norm for bf16 and cuDNN's for fp32, and a variant the other."""
     cfg = small.paper(8, precision)
     runs = gpu_variants.variants(cfg, prepare(noise_images(), cfg.data, CUDA))
     graphs = {}
-    for name in runs.keys() - {"compiled", "fused", "fused_early_launch"}:
+    for name in runs.keys() - {"compiled", "fused", "fused_early"}:
         forget()
         next(runs[name]())
         (graphs[name],) = seen().graphs
     present, uncounted = graphs["present"], graphs["uncounted_batches"]
     assert sum((present - uncounted).values()) == NORMS
     assert not uncounted - present
-    other = graphs["other_batch_norm"]
-    whose = {"bf16": (present, other), "tf32": (other, present)}
-    own, cudnns = whose[precision]
+    own, cudnns = (
+        (present, graphs["cudnn_batch_norm"])
+        if precision == "bf16"
+        else (graphs["native"], present)
+    )
     assert (own["batch norm"], cudnns["batch norm"]) == (0, NORMS)
     assert count(own, "channels_last") == 4 * NORMS
     assert count(graphs["contiguous"], "channels_last") == 0
@@ -107,8 +108,8 @@ def test_fused_kernels_take_the_place_of_all_others_of_a_layer(precision: str) -
     """
     cfg = small.paper(8, precision)
     present, fused, early = (
-        graph_of(cfg, change)
-        for change in (None, *(partial(gpu_variants.fused, early=early) for early in (False, True)))
+        graph_of(contestants.by_kernels(cfg, kernels))
+        for kernels in ("library", "fused", "fused_early")
     )
     kinds = ("moments", "output", "gradient_sums", "gradients")
     assert {f"batch_norm_{kind}": NORMS for kind in kinds}.items() <= fused.items()
@@ -123,17 +124,18 @@ def test_fused_kernels_take_the_place_of_all_others_of_a_layer(precision: str) -
 @pytest.mark.slow
 @pytest.mark.parametrize("depth", [20, 110])
 def test_launches_are_those_that_the_page_on_gpus_tells(depth: int) -> None:
+    columns = [("tf32", name) for name in ("library", "native", "fused")]
+    columns += [("bf16", name) for name in ("library", "fused")]  # native is the library's choice
     counts = [
-        sum(graph_of(throughput.paper(depth, precision, every=1), change).values())
-        for change in (None, partial(gpu_variants.fused, early=False))
-        for precision in ("tf32", "bf16")
+        sum(graph_of(contestants.by_kernels(throughput.paper(depth, precision, 1), name)).values())
+        for precision, name in columns
     ]
     assert f"| ResNet-{depth} | {' | '.join(map(str, counts))} |" in PAGE.read_text()
 
 
-def graph_of(cfg: Config, change: contestants.Change | None) -> Counter[str]:
+def graph_of(cfg: Config) -> Counter[str]:
     forget()
-    next(contestants.own_turns(cfg, prepare(noise_images(), cfg.data, CUDA), change))
+    next(contestants.own_turns(cfg, prepare(noise_images(), cfg.data, CUDA)))
     (graph,) = seen().graphs
     return graph
 

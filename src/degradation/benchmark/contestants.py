@@ -110,13 +110,18 @@ def changed(cfg: Config, capture: bool, deterministic: bool) -> Config:
     return dataclasses.replace(cfg, hardware=hardware, trainer=trainer)
 
 
-def fleet_turns(configs: list[Config], data: Data, change: Change | None = None) -> Iterator[None]:
+def by_kernels(cfg: Config, kernels: str) -> Config:
+    hardware = dataclasses.replace(cfg.hardware, batch_norm_kernels=kernels)
+    return dataclasses.replace(cfg, hardware=hardware)
+
+
+def fleet_turns(configs: list[Config], data: Data) -> Iterator[None]:
     """Yields whenever every run has had its next row, the runs on streams of their own; a GPU has
     the next steps of all of them then.
     """
     device = data.mean.device
     on_cuda = device.type == "cuda"
-    runs = [train(*begun(cfg, data, change), cfg) for cfg in configs]
+    runs = [train(*begun(cfg, data), cfg) for cfg in configs]
     streams = [torch.cuda.Stream() if on_cuda else None for _ in configs]  # type: ignore[no-untyped-call]
     if on_cuda:
         torch.cuda.synchronize(device)

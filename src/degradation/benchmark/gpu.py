@@ -12,16 +12,16 @@ import torch
 from degradation.benchmark.contestants import (
     Contestants,
     begin,
+    by_kernels,
     changed,
     compiled,
     fleet_turns,
     own_turns,
     usual_turns,
 )
-from degradation.benchmark.gpu_variants import fused
 from degradation.benchmark.results import Part, ratios, spread
 from degradation.benchmark.throughput import BATCH_SIZE, batches_folder, in_turn, paper
-from degradation.benchmark.traffic import copy_bytes_per_s, step_bytes
+from degradation.benchmark.traffic import copy_bytes_per_s, step_bytes, wait
 from degradation.data.batches import Data, prepare
 from degradation.data.images import load_images
 
@@ -31,7 +31,19 @@ FLEET = 8
 SOLO_MS = {20: 1.0, 56: 2.7, 110: 5.3}
 FLEET_OVER_COMPILED, FLEET_OVER_COMPILED_STRETCH = 1.5, 3.0
 FLEET_OVER_USUAL = 10.0
-OURS = {"captured": "bf16", "captured_tf32": "tf32", "fleet": "bf16", "fleet_fused": "bf16"}
+FLEETS = {
+    "fleet": ("bf16", "library"),
+    "fleet_fused": ("bf16", "fused"),
+    "fleet_tf32": ("tf32", "library"),
+    "fleet_tf32_native": ("tf32", "native"),
+    "fleet_tf32_fused": ("tf32", "fused"),
+}
+"""Precision and `hardware.batch_norm_kernels`: those that are the fastest alone need not be the
+fastest side by side.
+"""
+OURS = {"captured": "bf16", "captured_tf32": "tf32"} | {
+    name: precision for name, (precision, _) in FLEETS.items()
+}
 """What is held against the floor, and the precision of its activations."""
 
 
@@ -50,18 +62,24 @@ def measure(depth: int, root: str | None, device: torch.device) -> Iterator[Part
         a_net = {name: [nets(name) * r for r in found] for name, found in rates.items()}
         part = starts(first_s, a_net) | numbers(depth, a_net, bytes_per_s)
         yield {f"resnet{depth}/{name}": number for name, number in part.items()}
+    wait(device)  # the fleets' next steps are under way, on memory that is given back now
 
 
 def contestants(depth: int, data: Data, folder: Path, every: int) -> Contestants:
     """Each yields after `every` steps of each of its nets.
 
     The usual script is in fp32 as PyTorch has it by default, the others in bf16 but for
-    `captured_tf32`; `captured`, `captured_tf32` and `fleet` are as the project trains, with fixed
-    algorithms, and `fleet_fused` with what gpu_variants.py has of Triton's kernels.
+    `captured_tf32` and some of FLEETS; all but `captured_any_algorithm` of what is captured is as
+    the project trains, with fixed algorithms.
     """
     bf16, tf32 = (paper(depth, precision, every) for precision in ("bf16", "tf32"))
     eager = changed(bf16, capture=False, deterministic=False)
     any_algorithm = changed(bf16, capture=True, deterministic=False)
+    cfgs = {"bf16": bf16, "tf32": tf32}
+    fleets = {
+        name: partial(fleet_turns, [by_kernels(cfgs[precision], kernels)] * FLEET, data)
+        for name, (precision, kernels) in FLEETS.items()
+    }
     # `compiled` before every captured step: recording its graphs frees cuBLAS's workspaces, whose
     # addresses a captured one keeps
     return {
@@ -71,8 +89,7 @@ def contestants(depth: int, data: Data, folder: Path, every: int) -> Contestants
         "captured": partial(own_turns, bf16, data),
         "captured_any_algorithm": partial(own_turns, any_algorithm, data),
         "captured_tf32": partial(own_turns, tf32, data),
-        "fleet": partial(fleet_turns, [bf16] * FLEET, data),
-        "fleet_fused": partial(fleet_turns, [bf16] * FLEET, data, partial(fused, early=False)),
+        **fleets,
     }
 
 
@@ -129,7 +146,12 @@ def comparisons(images_per_s: Mapping[str, list[float]]) -> Part:
             elif name == "fleet_over_compiled":
                 least, stretch = FLEET_OVER_COMPILED, FLEET_OVER_COMPILED_STRETCH
             part[name] = spread(ratio, "x", at_least=least, stretch=stretch)
-    for ours, theirs in (("captured_any_algorithm", "captured"), ("fleet_fused", "fleet")):
+    for ours, theirs in (
+        ("captured_any_algorithm", "captured"),
+        ("fleet_fused", "fleet"),
+        ("fleet_tf32_native", "fleet_tf32"),
+        ("fleet_tf32_fused", "fleet_tf32"),
+    ):
         if {ours, theirs} <= images_per_s.keys():
             gain = ratios(images_per_s[ours], images_per_s[theirs])
             part[f"{ours}_over_{theirs}"] = spread(gain, "x")

@@ -61,8 +61,7 @@ def measure(root: str | None, device: torch.device) -> Iterator[Part]:
 def of_step(cfg: Config, data: Data) -> Part:
     """Of the same batch again and again."""
     state, device = begun(cfg, data)[0], data.mean.device
-    captures, precision = cfg.hardware.captures, cfg.trainer.precision
-    step = build_step(state.model, state.optimizer, precision, captures)
+    step = build_step(state.model, state.optimizer, cfg.trainer.precision, cfg.hardware)
     (batch,) = train_batches(data, cfg.seed, 0, 1, cfg.trainer.batch_size)
     take = partial(step, *batch, cfg.schedule.warmup_lr)
     take()

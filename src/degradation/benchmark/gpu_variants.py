@@ -17,6 +17,7 @@ from degradation.benchmark.contestants import (
     Contestants,
     begin,
     begun,
+    by_kernels,
     compiled,
     own_turns,
 )
@@ -25,6 +26,7 @@ from degradation.benchmark.throughput import BATCH_SIZE, in_turn, paper
 from degradation.config import Config
 from degradation.data.batches import Data, Split, clean, prepare
 from degradation.data.images import load_images
+from degradation.nets.casts import CastTogether
 from degradation.step import evaluate
 
 DEPTHS = (20, 110)
@@ -57,15 +59,19 @@ def variants(cfg: Config, data: Data) -> Contestants:
         "contiguous": contiguous,
         "stem_of_4_channels": partial(padded_stem, channels=4),
         "stem_of_8_channels": partial(padded_stem, channels=8),
-        "other_batch_norm": partial(with_batch_norm, normalise=other_batch_norm),
         "uncounted_batches": partial(with_batch_norm, normalise=uncounted),
-        "fused": partial(fused, early=False),
-        "fused_early_launch": partial(fused, early=True),
     }
+    kernels = ["fused", "fused_early"]
     if cfg.trainer.precision == "bf16":
+        changes["cudnn_batch_norm"] = partial(with_batch_norm, normalise=cudnn_batch_norm)
         changes["weights_cast_together"] = cast_together
         changes["compiled"] = partial(compiled, mode="default")  # once a depth: it takes minutes
-    return {name: partial(own_turns, cfg, data, change) for name, change in changes.items()}
+    else:
+        kernels.append("native")
+    found: Contestants = {
+        name: partial(own_turns, cfg, data, change) for name, change in changes.items()
+    }
+    return found | {name: partial(own_turns, by_kernels(cfg, name), data) for name in kernels}
 
 
 def contiguous(model: nn.Module, data: Data) -> tuple[nn.Module, Data]:
@@ -91,13 +97,6 @@ def padded_stem(model: nn.Module, data: Data, channels: int) -> tuple[nn.Module,
     return model, replace(data, train=train, test=test, mean=F.pad(data.mean, more))
 
 
-def fused(model: nn.Module, data: Data, early: bool) -> tuple[nn.Module, Data]:
-    """Batch norm, addition and ReLU in Triton kernels, weights cast in one go."""
-    from degradation.benchmark.fused import fuse  # Triton is not everywhere
-
-    return fuse(model, early), data
-
-
 def with_batch_norm(
     model: nn.Module, data: Data, normalise: Callable[[nn.BatchNorm2d, Tensor], Tensor]
 ) -> tuple[nn.Module, Data]:
@@ -107,18 +106,13 @@ def with_batch_norm(
     return model, data
 
 
-def other_batch_norm(layer: nn.BatchNorm2d, x: Tensor) -> Tensor:
-    """For fp32 PyTorch 2.11 takes cuDNN's, so this is PyTorch's own; for bf16 it takes its own, so
-    this is cuDNN's, which takes bf16 only with statistics in bf16, and is given fp32.
+def cudnn_batch_norm(layer: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    """In the place of PyTorch's own; it takes bf16 only with statistics in bf16, so it is given
+    fp32.
     """
     assert layer.num_batches_tracked is not None
-    assert layer.momentum is not None
     layer.num_batches_tracked.add_(1)
-    if x.dtype == torch.bfloat16:
-        return uncounted(layer, x.float()).to(x.dtype)
-    kept = (layer.weight, layer.bias, layer.running_mean, layer.running_var)
-    y: Tensor = torch.native_batch_norm(x, *kept, True, layer.momentum, layer.eps)[0]
-    return y
+    return uncounted(layer, x.float()).to(x.dtype)
 
 
 def uncounted(layer: nn.BatchNorm2d, x: Tensor) -> Tensor:
@@ -126,24 +120,6 @@ def uncounted(layer: nn.BatchNorm2d, x: Tensor) -> Tensor:
     mean, variance, momentum = layer.running_mean, layer.running_var, layer.momentum
     assert momentum is not None
     return F.batch_norm(x, mean, variance, layer.weight, layer.bias, True, momentum, layer.eps)
-
-
-class CastTogether(torch.autograd.Function):
-    """Autocast turns each weight to bf16, and each gradient back, by a kernel of its own."""
-
-    @staticmethod
-    def forward(ctx: Any, *weights: Tensor) -> tuple[Tensor, ...]:
-        return _as(torch.bfloat16, weights)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
-        return _as(torch.float32, gradients)
-
-
-def _as(dtype: torch.dtype, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    made = tuple(torch.empty_like(tensor, dtype=dtype) for tensor in tensors)
-    torch._foreach_copy_(made, tensors)
-    return made
 
 
 def cast_together(model: nn.Module, data: Data) -> tuple[nn.Module, Data]:

@@ -1,5 +1,9 @@
 """The nets, and their counts of parameters and multiply-adds."""
 
+import dataclasses
+from functools import cache
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -34,10 +38,15 @@ def count_parameters(model: nn.Module) -> int:
 
 
 def count_multiply_adds(cfg: ModelConfig, image: tuple[int, int, int] = IMAGE) -> int:
-    """Multiply-adds for one image (C, P, P)."""
+    """Multiply-adds for one image (C, P, P); counted once a process, while a GPU would wait."""
+    return _counted(dataclasses.astuple(cfg), image)
+
+
+@cache
+def _counted(settings: tuple[Any, ...], image: tuple[int, int, int]) -> int:
     # not on the meta device, whose Python kernels take a second to import
     with torch.random.fork_rng(devices=[]):
-        return multiply_adds(build_model(cfg, image), image)
+        return multiply_adds(build_model(ModelConfig(*settings), image), image)
 
 
 def multiply_adds(model: nn.Module, image: tuple[int, int, int]) -> int:

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from degradation.benchmark.fused_norm import batch_norm
+from degradation.nets.fused_norm import batch_norm
 
 Numbers = dict[str, Tensor]
 

@@ -7,13 +7,12 @@ import itertools
 import pytest
 import torch
 from tests.benchmark import small
-from tests.benchmark.norms import Numbers, agree, exact, numbers, ours
+from tests.nets.norms import Numbers, agree, exact, numbers, ours
 from torch import Tensor, nn
 
-from degradation.benchmark import fused_norm
 from degradation.benchmark.contestants import begun
-from degradation.benchmark.fused import fuse
 from degradation.data.batches import train_batches
+from degradation.nets import fused_norm
 from degradation.step import EagerStep
 
 SHAPES = [(2, 4, 5, 7), (3, 32, 9, 5), (1, 1, 2, 3)]
@@ -73,9 +72,10 @@ def trained(fused: bool, precision: str, kind: str) -> tuple[Tensor, Numbers]:
     """Weights and statistics of ResNet-8 after STEPS, less those before, and all it has."""
     cfg, data = small.paper(8, precision), small.data()
     cfg.model.kind = kind
-    state, _ = begun(cfg, data, (lambda net, data: (fuse(net), data)) if fused else None)
+    state, _ = begun(cfg, data)
     before = numbers_of(state.model)
-    step = EagerStep(state.model, state.optimizer, precision)
+    kernels = "fused" if fused else "library"
+    step = EagerStep(state.model, state.optimizer, precision, kernels=kernels)
     for batch in train_batches(data, 0, 0, STEPS, batch_size=8):
         step(*batch, 0.1)
     return numbers_of(state.model) - before, state.model.state_dict()
@@ -96,7 +96,7 @@ def fewer_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_steps_are_those_of_the_net(kind: str) -> None:
     (moved, kept), (theirs, theirs_kept) = (trained(f, "fp32", kind) for f in (True, False))
     assert (moved - theirs).norm() < 1e-5 * theirs.norm()
-    assert kept.keys() == {f"net.{key}" for key in theirs_kept}
+    assert kept.keys() == theirs_kept.keys()
     counts = [value for key, value in kept.items() if key.endswith("num_batches_tracked")]
     assert counts == [STEPS] * 7
 

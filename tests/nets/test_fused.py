@@ -3,7 +3,6 @@ and on a GPU.
 """
 
 import os
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,11 @@ import pytest
 import torch
 from tests.benchmark import small
 from tests.helpers import assert_passes, make_config, noise_images
-from torch import Tensor, nn
+from torch import Tensor
 
-from degradation.benchmark import gpu_variants
-from degradation.benchmark.contestants import Change, begun
+from degradation.benchmark.contestants import begun
+from degradation.config import HardwareConfig
 from degradation.data.batches import prepare, train_batches
-from degradation.nets import build_model
 from degradation.step import build_step
 
 pytest.importorskip("triton")
@@ -37,45 +35,12 @@ def test_the_kernels_numbers_by_the_interpreter(marked: str) -> None:
 def test_each_layer_of_the_papers_nets_fills_a_gpu_once(
     channels: int, tiles: tuple[int, int]
 ) -> None:
-    from degradation.benchmark.fused_norm import Tiling
+    from degradation.nets.fused_norm import Tiling
 
     pixels = 32 * 16 // channels
     tiling = Tiling(128 * pixels**2, channels, early=False)
     assert tiling.grid == tiles
     assert tiling.height * tiles[0] == tiling.rows
-
-
-def resnet(*changes: str) -> nn.Module:
-    return build_model(make_config("model.depth=8", "model.width=4", *changes).model)
-
-
-@pytest.mark.parametrize(
-    ("change", "found"),
-    [
-        ("model.order=pre", "`pre`"),
-        ("model.batch_norm=false", "Identity"),
-        ("model.activation=linear", "Identity"),
-        ("model.activation=prelu", "PReLU"),
-        ("model.bn_group_size=8", "GroupedBatchNorm2d"),
-        ("model.shortcut=B", "Sequential"),
-        ("model.width=6", "6 channels"),
-        ("model.net=mlp", "ResidualMLP"),
-    ],
-)
-def test_other_nets_are_refused(change: str, found: str) -> None:
-    from degradation.benchmark.fused import fuse
-
-    with pytest.raises(ValueError, match=f"^fused kernels: .*{found}.*; accepted: a ResNet"):
-        fuse(resnet(change))
-
-
-def test_in_eval_mode_it_is_the_net() -> None:
-    from degradation.benchmark.fused import fuse
-
-    net = resnet()
-    images = torch.randn(2, 3, 32, 32)
-    assert torch.equal(fuse(net).eval()(images), net(images))
-    assert not net.training
 
 
 # on a GPU
@@ -89,7 +54,7 @@ def test_the_kernels_numbers(
     shape: tuple[int, ...], dtype: torch.dtype, tolerance: float, early: bool
 ) -> None:
     """Greatest errors as a part of the greatest number; and the same bits every time."""
-    from tests.benchmark import norms
+    from tests.nets import norms
 
     given = norms.numbers(shape, dtype, device="cuda")
     found = norms.ours(given, early=early)
@@ -99,12 +64,13 @@ def test_the_kernels_numbers(
         assert all(torch.equal(again[key], value) for key, value in found.items())
 
 
-def stepped(precision: str, change: Change | None, capture: bool, steps: int) -> Tensor:
+def stepped(precision: str, kernels: str, capture: bool, steps: int) -> Tensor:
     """Weights and statistics of ResNet-20 after so many steps, less those before."""
     cfg = make_config("model.depth=20", f"trainer.precision={precision}", preset="paper")
     data = prepare(noise_images(train=1024), cfg.data, torch.device("cuda"))
-    state, _ = begun(cfg, data, change)
-    step = build_step(state.model, state.optimizer, precision, capture)
+    state, _ = begun(cfg, data)
+    hardware = HardwareConfig(capture=capture, batch_norm_kernels=kernels)
+    step = build_step(state.model, state.optimizer, precision, hardware)
     moved = [x for x in state.model.state_dict().values() if x.is_floating_point()]
     before = torch.cat([x.flatten() for x in moved])
     for batch in train_batches(data, 0, 0, steps, 128):
@@ -112,19 +78,16 @@ def stepped(precision: str, change: Change | None, capture: bool, steps: int) ->
     return torch.cat([x.flatten() for x in moved]) - before
 
 
-EARLY_OR_NOT = [partial(gpu_variants.fused, early=early) for early in (False, True)]
-
-
 @on_gpu
-@pytest.mark.parametrize("change", EARLY_OR_NOT, ids=["fused", "early"])
+@pytest.mark.parametrize("kernels", ["native", "fused", "fused_early"])
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
-def test_captured_step_is_the_eager_step(precision: str, change: Change) -> None:
-    eager, captured = (stepped(precision, change, capture, 4) for capture in (False, True))
+def test_captured_step_is_the_eager_step(precision: str, kernels: str) -> None:
+    eager, captured = (stepped(precision, kernels, capture, 4) for capture in (False, True))
     assert torch.equal(captured, eager)
 
 
 @on_gpu
-@pytest.mark.parametrize("change", EARLY_OR_NOT, ids=["fused", "early"])
-def test_a_step_is_that_of_the_net(change: Change) -> None:
-    ours, theirs = (stepped("fp32", given, False, 1) for given in (change, None))
+@pytest.mark.parametrize("kernels", ["native", "fused", "fused_early"])
+def test_a_step_is_that_of_the_net(kernels: str) -> None:
+    ours, theirs = (stepped("fp32", given, False, 1) for given in (kernels, "library"))
     assert 0 < (ours - theirs).norm() < 1e-2 * theirs.norm()

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from degradation.benchmark import fused_kernels as kernels
+from degradation.nets import fused_kernels as kernels
 
 TILES = 128
 """At most one for each of an H200's 132 multiprocessors, unless the tiles would be too large: the
