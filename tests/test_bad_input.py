@@ -232,6 +232,33 @@ def test_damaged_record(
     assert f"/{name}: " in refused(*RUN)
 
 
+def test_a_net_larger_than_memory(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Its second conv would have 36 TB of weights."""
+    assert call(*RUN, "model.width=1000000") == 2
+    err = capfd.readouterr().err
+    assert re.fullmatch(r"error: \S+-width1000000-\S+-s0: can't allocate memory: [^\n]+\n", err)
+    assert "hydra.launcher.side_by_side" in err
+
+
+def test_a_gpus_memory_that_is_full(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What PyTorch 2.11 says then; there is no GPU to fill."""
+    told = (
+        "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 139.81 GiB "
+        "of which 3.06 MiB is free. Including non-PyTorch memory, this process has 139.80 GiB "
+        "memory in use."
+    )
+
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError(told)
+
+    monkeypatch.setattr(train, "fresh_state", full)
+    assert call(*RUN, "seed=1") == 2
+    line = r"error: \S+-s1: out of memory\. Tried to allocate 20\.00 MiB; what takes less: [^\n]+\n"
+    assert re.fullmatch(line, capfd.readouterr().err)
+
+
 def test_full_disk(here: Path) -> None:
     """No file may grow beyond 2 kB, as on a disk that fills up in the middle of a run."""
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -43,6 +44,10 @@ from degradation.optim import build_optimizer
 from degradation.records import Row
 
 POOL_ENDED = "a process of the pool was killed, perhaps for want of memory, and the pool with it"
+SMALLER = (
+    "what takes less: fewer runs side by side (hydra.launcher.side_by_side), a smaller "
+    "trainer.eval_batch_size, hardware.checkpoint_activations=true"
+)
 LOSSES = ("train/loss", "eval/train_loss", "test/loss")
 
 Turns = Generator[None, None, dict[str, Any]]
@@ -81,7 +86,16 @@ def in_turns(
     with contextlib.ExitStack() as held:
         if summary := distributed.from_first(lambda: _open(run_dir, cfg, held)):
             return summary
-        return (yield from _locked(cfg, run_dir, list(overrides), load))
+        try:
+            return (yield from _locked(cfg, run_dir, list(overrides), load))
+        except RuntimeError as error:  # of which torch.OutOfMemoryError is one
+            if match := re.search(
+                r"out of memory\..*?allocate [\d.]+ \w+|can't allocate memory.*", str(error)
+            ):
+                raise ConfigError(
+                    f"{run_dir.name}: {' '.join(match[0].split())}; {SMALLER}"
+                ) from None
+            raise
 
 
 def _open(run_dir: Path, cfg: Config, held: contextlib.ExitStack) -> dict[str, Any] | None:

@@ -12,9 +12,9 @@ from degradation.nets.resnet import ResNet
 class NativeBatchNorm2d(nn.BatchNorm2d):
     """By PyTorch's own kernels, which it takes for bf16, in every precision.
 
-    For fp32 it takes cuDNN's (SPATIAL_PERSISTENT). These start only where the whole GPU can hold
-    them at once, so that those of two runs side by side do not overlap (pytorch#80259); PyTorch's
-    own are more launches.
+    For fp32 it takes cuDNN's (SPATIAL_PERSISTENT). These start only once the whole GPU can hold
+    them, and kernels on other streams hold them up (github.com/pytorch/pytorch/issues/80259);
+    PyTorch's own are more launches.
     """
 
     def forward(self, x: Tensor) -> Tensor:
