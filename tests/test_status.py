@@ -86,6 +86,22 @@ def test_a_sweep_at_work_shows_its_own_runs(here: Path, capsys: pytest.CaptureFi
     assert "/25 runs" in whole
 
 
+def test_a_sweep_of_the_studys_own_runs_counts_each_once(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    axes = ["+experiment=depth_sweep_shapes", "model.depth=18", "seed=0,1", "tracking=off"]
+    process = start(["-m", *axes], here)
+    try:
+        locks = "outputs/depth_sweep_shapes/quick/runs/plain-18-s0/.lock"
+        wait_for(lambda: bool(list(here.glob(locks))), process)
+        _, _, *arms, whole = told(capsys, "depth_sweep_shapes", "quick")
+        assert [arm.split()[:2] for arm in arms] == [["plain-18", "0/2"], ["residual-18", "0/2"]]
+        assert "0/4 runs" in whole
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+
+
 @pytest.mark.usefixtures("here")
 def test_a_run_whose_config_cannot_be_read(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("-m", *RUN, "model.kind=plain,residual") == 0

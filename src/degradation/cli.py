@@ -28,6 +28,10 @@ from degradation.config import Config, ConfigError
 FIRST_SPEAKS_S = 60
 """Seconds in which one of several processes must find what is wrong, so that one line is enough."""
 
+OVERRIDES = (
+    "key=value; of a sweep key=a,b or 'key=range(0,5)', without blanks; folders in full, without ~"
+)
+
 
 def conf_dir() -> Path:
     """`conf/`: package data in an installed wheel, at the top of a checkout."""
@@ -209,26 +213,11 @@ def one_line(error: BaseException) -> str:
     while isinstance(cause := chain[-1].__cause__, HydraException | OmegaConfBaseException):
         chain.append(cause)
     text = "\n".join(map(str, chain))
-    if match := re.search(
-        r"Could not override '([^']+)'|Key '[^']+' (?:is )?not in .*?full_key: (\S+)",
-        text,
-        re.DOTALL,
-    ):
-        return _no_such_key(match[1] or match[2])
-    if match := re.search(
-        r"Value '(.*)' of type '.*' could not be converted to (\w+)\s+full_key: (\S+)", text
-    ):
-        return f"{match[3]}: {match[1]!r}; accepted: {match[2].lower()}"
-    if match := re.search(
-        r"Could not find '([^']+)/([^'/]*)'\s+Available options in '[^']+':\n((?:\t.*\n?)+)", text
-    ):
-        return f"{match[1]}: {match[2]!r}; accepted: {', '.join(match[3].split())}"
-    if match := re.search(
-        r"(?:\w+ raised while resolving interpolation: )?(.+)\s+full_key: (\S+)", text
-    ):
-        return f"{match[2]}: {match[1]}"
+    for pattern, told in _HYDRAS:
+        if match := re.search(pattern, text, re.DOTALL):
+            return told(match)
     if isinstance(error, OverrideParseException):
-        text = f"{error.override}: {text.partition('See https')[0]}"
+        return f"{error.override}: no override; accepted: {OVERRIDES}"
     return " ".join(text.split())
 
 
@@ -238,3 +227,38 @@ def _no_such_key(key: str) -> str:
         return f"{key}: is added, not overridden; accepted: +{key}=<name>"
     close = difflib.get_close_matches(key, keys, 3, 0.5)
     return f"{key}: no such key; accepted: {', '.join(close) or 'see the configuration reference'}"
+
+
+def _no_such_choice(group: str, choice: str) -> str:
+    choices = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+    return f"{group}: {choice!r}; accepted: {', '.join(choices)}"
+
+
+_HYDRAS: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
+    (
+        r"Could not override '([^']+)'|Key '[^']+' (?:is )?not in .*?full_key: (\S+)",
+        lambda found: _no_such_key(found[1] or found[2]),
+    ),
+    (
+        r"Value '(.*)' of type '.*' could not be converted to (\w+)\s+full_key: (\S+)",
+        lambda found: f"{found[3]}: {found[1]!r}; accepted: {found[2].lower()}",
+    ),
+    (
+        r"Invalid value assigned: \w+ is not a ListConfig.*full_key: (\S+)",
+        lambda found: f"{found[1]}: one value; accepted: a list, '{found[1]}=[...]'",
+    ),
+    (
+        r"Ambiguous value for argument '([^=\s]+)=([^\n]*)'\s+1\. To use",
+        lambda found: f"{found[1]}: {found[2]!r}; accepted: one value, several with -m",
+    ),
+    (r"Could not load '([^']+)/([^'/]*)'", lambda found: _no_such_choice(found[1], found[2])),
+    (
+        r"Could not find '([^']+)/([^'/]*)'\s+Available options in '[^']+':\n((?:\t[^\n]*\n?)+)",
+        lambda found: f"{found[1]}: {found[2]!r}; accepted: {', '.join(found[3].split())}",
+    ),
+    (
+        r"(?:\w+ raised while resolving interpolation: )?([^\n]+)\s+full_key: (\S+)",
+        lambda found: f"{found[2]}: {found[1]}",
+    ),
+)
+"""What Hydra and OmegaConf say, and how it is told; the first that fits."""

@@ -44,9 +44,10 @@ def study_of(
         return study, listing.planned(runs)
     begun = {path.name for path in records.run_dirs(study)}
     at_work = plans.at_work(study)
+    shown = {one.name for one in at_work}
     if at_work:
-        runs = {name: runs[name] for name in runs.keys() & begun}
-    others = begun - runs.keys() - {one.name for one in at_work}
+        runs = {name: run for name, run in runs.items() if name in begun - shown}
+    others = begun - runs.keys() - shown
     found = {name: _made_as(study / "runs" / name) for name in sorted(others)}
     readable = {name: cfg for name, cfg in found.items() if cfg}
     damaged = [Planned(name, 1, 1.0, is_damaged=True) for name in found if name not in readable]
