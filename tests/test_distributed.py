@@ -86,7 +86,7 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("two")
     out, err = to_the_end(PROBED, folder)
-    assert len(out.splitlines()) == 5  # a line a row, from the first process alone
+    assert len(out.splitlines()) == 5 + 1  # rows and the end, from the first process alone
     assert err == ""
     return only_run(folder / "outputs")
 

@@ -188,6 +188,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (("depth_sweep", "quick", "0,x", ""), "seeds: '0,x'; accepted: whole numbers from 0"),
         (("depth_sweep", "quick", "-1", ""), "seeds: '-1'; accepted: whole numbers from 0"),
         (("depth_sweep", "quick", "0", "nowhere"), "nowhere: no such folder; expected one that"),
+        (("fully_connected", "quick", "0", "."), "data.root=.: holds no MNIST/raw/"),
         (("depth_sweep_shapes", "paper", "0", ""), "no claims for preset 'paper'; made for quick"),
         (("paper_depths", "quick", "0", ""), "no claims for preset 'quick'; made for paper"),
     ],

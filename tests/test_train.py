@@ -59,8 +59,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 def test_command_leaves_a_finished_run(finished: Finished) -> None:
     assert (finished.status, finished.err) == (0, "")
-    assert len(finished.out.splitlines()) == 4
-    assert all(line.startswith(finished.run_dir.name) for line in finished.out.splitlines())
+    *rows, end = finished.out.splitlines()
+    assert len(rows) == 4
+    assert all(line.startswith(finished.run_dir.name) for line in rows)
+    where = finished.run_dir.relative_to(finished.folder)
+    assert end == f"{finished.run_dir.name}: finished at iteration 20, {where}"
     assert finished.run_dir.parent == finished.folder / "outputs/adhoc/quick/runs"
     assert finished.run_dir.name.startswith(NAME)
     assert finished.run_dir.name.endswith("-s0")

@@ -172,8 +172,8 @@ def _locked(cfg: Config, run_dir: Path, overrides: list[str], load: Loader) -> T
             writer.finish(summary)
             (run_dir / checkpoint.PREVIOUS).unlink(missing_ok=True)
             copy.summarize(summary)
-            if summary["status"] == records.DIVERGED:
-                print(f"{run_dir.name}: diverged at iteration {summary['iteration']}", flush=True)
+            told = f"{summary['status']} at iteration {summary['iteration']}"
+            print(f"{run_dir.name}: {told}, {run_dir}", flush=True)
     finally:
         writer.close()
     return summary
@@ -281,8 +281,8 @@ def summarise(cfg: Config, name: str, rows: Sequence[Row], parameters: int) -> d
 
 def progress_line(name: str, row: Row, iterations: int) -> str:
     shown = {
-        "train/error_pct": "running",
-        "eval/train_error_pct": "train",
+        "train/error_pct": "train (running)",
+        "eval/train_error_pct": "train (clean)",
         "test/error_pct": "test",
     }
     errors = "  ".join(f"{label} {row[key]:5.2f} %" for key, label in shown.items() if key in row)

@@ -76,6 +76,19 @@ def test_each_arm_shows_its_run_at_work(tmp_path: Path) -> None:
     assert "about" not in stopped
 
 
+def test_an_arm_that_has_ended_shows_its_mean_over_the_seeds_that_finished() -> None:
+    plan = [Planned(f"plain-8-s{seed}", 64000, 1.0) for seed in range(3)]
+    ends = [
+        row(64000, **{"eval/train_error_pct": error, "test/error_pct": error + 2})
+        for error in (40.0, 43.0, 90.0)
+    ]
+    states = ("finished", "finished", DIVERGED)
+    runs = [Progress(p, [end], status) for p, end, status in zip(plan, ends, states, strict=True)]
+    assert lines_by_arm(shown(runs))["plain-8"][4:6] == ["41.50", "43.50"]
+    runs[1] = Progress(plan[1], [ends[1]], "running")
+    assert lines_by_arm(shown(runs))["plain-8"][4:6] == ["43.00", "45.00"]
+
+
 def test_long_names_take_the_place_of_columns() -> None:
     arms = ("residual-56-activationprelu_shared", "residual-56-batch_normfalse-initxavier")
     plan = [Planned(f"{arm}-s0", 64000, 1.0) for arm in arms]

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from rich import box
 from rich.console import Console, Group
@@ -117,7 +118,7 @@ def _news(run: Progress) -> str:
     if run.status != records.FINISHED:
         return ""
     what = _measure([run])
-    train, test = _value(run, what, TRAIN_KEYS), _value(run, what, TEST_KEYS)
+    train, test = (_value([run], what, keys) for keys in (TRAIN_KEYS, TEST_KEYS))
     if not train and not test:
         return "finished"
     if what == measured.LOSS:
@@ -224,24 +225,28 @@ def _measure(runs: Sequence[Progress]) -> str:
     """The loss where there are losses but no errors, as of nets that copy their input."""
 
     def is_there(what: str) -> bool:  # not in each row: some are of probes
-        return any(_value(run, what, [*RUNNING_KEY, *TRAIN_KEYS, *TEST_KEYS]) for run in runs)
+        return bool(_value(runs, what, [*RUNNING_KEY, *TRAIN_KEYS, *TEST_KEYS]))
 
     is_loss = is_there(measured.LOSS) and not is_there(measured.ERROR)
     return measured.LOSS if is_loss else measured.ERROR
 
 
 def _cells(members: Sequence[Progress], left: Mapping[str, float], what: str) -> list[str]:
-    """The run at work stands for the arm; else the last that has rows. The ETA is the arm's."""
+    """The run at work stands for the arm, else the last that has rows; errors of an arm that has
+    ended are the mean of its runs that finished. The ETA is the arm's.
+    """
     at_work = [run for run in members if run.status == RUNNING]
     begun = [run for run in members if run.rows]
     shown = (at_work or begun or list(members))[-1]
     row = shown.rows[-1] if shown.rows else {}
+    finished = [run for run in members if run.status == records.FINISHED]
+    told = finished if finished and all(run.has_ended for run in members) else [shown]
     ends = [left[run.plan.name] for run in members if run.plan.name in left]
     return [
         f"{sum(run.has_ended for run in members)}/{len(members)}",
         f"{row['iteration']:.0f}/{shown.plan.iterations}" if row else "",
         f"{row['lr']:.2g}" if "lr" in row else "",
-        *(_value(shown, what, keys) for keys in (RUNNING_KEY, TRAIN_KEYS, TEST_KEYS)),
+        *(_value(told, what, keys) for keys in (RUNNING_KEY, TRAIN_KEYS, TEST_KEYS)),
         f"{row['images_per_s']:.0f}" if "images_per_s" in row else "",
         duration(max(ends)) if ends else "",
     ]
@@ -258,11 +263,13 @@ def _status(members: Sequence[Progress]) -> str:
     return f"{diverged} diverged" if diverged else DONE
 
 
-def _value(run: Progress, what: str, keys: Sequence[str]) -> str:
-    value = run.last(*(f"{key}{what}" for key in keys))
-    if value is None:
+def _value(runs: Sequence[Progress], what: str, keys: Sequence[str]) -> str:
+    """The mean of the last ones."""
+    found = [run.last(*(f"{key}{what}" for key in keys)) for run in runs]
+    values = [value for value in found if value is not None]
+    if not values:
         return ""
-    return f"{value:.3g}" if what == measured.LOSS else f"{value:.2f}"
+    return f"{fmean(values):.3g}" if what == measured.LOSS else f"{fmean(values):.2f}"
 
 
 def duration(seconds: float) -> str:
