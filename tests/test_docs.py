@@ -1,15 +1,19 @@
 """The README and the pages beside it say what is so."""
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from degradation import cli, records
+from degradation.analysis import claims
 from scripts import reference
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+EXTENDING = ROOT / "docs/extending.md"
 PAGES = [*reference.PAGES, *sorted((ROOT / "experiments").rglob("README.md"))]
 TABLES = {
     README: ["targets"],
@@ -22,7 +26,8 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.re
 
 def links(page: Path) -> list[str]:
     """Without those to other sites."""
-    found = re.findall(r"(?:\]\(|src=\"|srcset=\")([^)\"]+)", page.read_text())
+    text = re.sub(r"```.*?```|`[^`\n]+`(?!\])", "", page.read_text(), flags=re.DOTALL)
+    found = re.findall(r"(?:\]\(|src=\"|srcset=\")([^)\"]+)", text)
     return [target for target in found if "://" not in target]
 
 
@@ -60,6 +65,21 @@ def test_every_page_and_experiment_can_be_reached_from_the_readme() -> None:
         linked = {(page.parent / target.partition("#")[0]).resolve() for target in links(page)}
         left += [path for path in linked - reached if path in PAGES]
     assert set(PAGES) - reached == set()
+
+
+def test_the_experiment_to_copy_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its runs are composed, and its claims name their arms."""
+    setting, claimed = re.findall(r"```yaml\n(.*?)```", EXTENDING.read_text(), re.DOTALL)
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    (tmp_path / "conf/experiment/width.yaml").write_text(setting)
+    monkeypatch.setattr(cli, "conf_dir", lambda: tmp_path / "conf")
+    arms = {records.arm_of(name) for name in cli.sweep("width", "quick")}
+    assert arms == {"plain-14", "plain-14-width4"}
+    path = tmp_path / "claims.yaml"
+    path.write_text(claimed)
+    (claim,) = claims.load(path).for_preset("quick")
+    assert {arm for estimand in claim.estimands for arm in estimand.arms} == arms
+    assert claims.load(path).expected["quick"]["eval/train_error_pct"].keys() == arms
 
 
 @every_page
