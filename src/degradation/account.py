@@ -51,7 +51,7 @@ def _server(settings: Mapping[str, str]) -> str:
 
 
 def _user_settings() -> dict[str, str]:
-    """What `wandb login` and `wandb offline` wrote; the environment stands above it."""
+    """What `wandb login` and `wandb offline` saved; environment variables go before it."""
     folder = Path(os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser()
     parser = configparser.RawConfigParser()
     try:

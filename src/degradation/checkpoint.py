@@ -70,8 +70,8 @@ def load_newest(
 
     Warns where that is not the newest of all. Raises CheckpointError if none is whole.
 
-    remove_damaged: what stands before that one, for a run that goes on: its next checkpoint would
-    else be kept beside a damaged one, and not beside the one that is whole.
+    remove_damaged: delete newer, damaged ones, for a run that goes on: its next save then keeps the
+    whole one as the previous checkpoint.
     """
     damaged: list[CheckpointError] = []
     newest_first = [run_dir / name for name in (NEW, CHECKPOINT, PREVIOUS)]

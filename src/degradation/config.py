@@ -101,7 +101,8 @@ class ModelConfig:
     """
     init: str = MISSING
     """He-normal by `fan_out` or `fan_in`; `xavier`: Glorot-normal, the older way; `small`: normal
-    with a standard deviation of 0.01; `torch`: the framework's own.
+    with a standard deviation of 0.01; `torch`: the framework's own. Of the convs, of `mlp` of
+    all layers but the last; that is always the framework's own with a zero bias.
     """
 
 
@@ -141,7 +142,7 @@ class OptimConfig:
     """SGD with momentum, or Adam; weight decay on all parameters."""
 
     name: str = "sgd"
-    """`sgd`, or `adam` (Kingma and Ba 2015), whose first average `momentum` then is."""
+    """`sgd`, or `adam` (Kingma and Ba 2015), for which `momentum` is beta1."""
     lr: float = MISSING
     """Learning rate before the milestones and after the warm-up."""
     momentum: float = MISSING
@@ -193,7 +194,7 @@ class TrainerConfig:
     `test/subset_error_pct`.
     """
     full_eval_every: int = MISSING
-    """Iterations between two evaluations on the whole training set; 0: only at the end."""
+    """Iterations between two evaluations on the whole training and test set; 0: only at the end."""
     eval_batch_size: int = MISSING
     """Images a forward pass in evaluations."""
     checkpoint_every: int = MISSING
@@ -221,7 +222,9 @@ class HardwareConfig:
     threads: int = 0
     """CPU threads of one run; 0: what PyTorch or the process pool allots."""
     capture: bool = True
-    """On CUDA, replay each step as one captured graph; the same numbers, without the launches."""
+    """On CUDA with SGD, replay each step as one captured graph; the same numbers, without the
+    launches.
+    """
     batch_norm_kernels: str = "library"
     """Whose kernels compute batch norm in a training step: `library`, PyTorch's choice (cuDNN's,
     for bf16 its own); `native`, PyTorch's own; on CUDA `fused`, batch norm, addition and ReLU

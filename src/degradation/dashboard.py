@@ -113,8 +113,8 @@ def keys(linked: Mapping[str, str]) -> str:
 
 
 def link(study: Path, folder: Path, columns: int) -> dict[str, str]:
-    """A folder with a link for each run. Returns the runs' names by those of the folders, which
-    have the name, or what there is room for where that is another one's neither.
+    """A folder with a link for each run. Returns the runs' names by the folders'; these are
+    shortened to the room there is, unless that makes two alike.
     """
     found = files(study)
     room = min(max(int(0.382 * columns), 40), 120) - len(f"  {_place('')}...")  # of leet's list
@@ -139,8 +139,8 @@ def link(study: Path, folder: Path, columns: int) -> dict[str, str]:
 
 
 def _place(name: str) -> str:
-    """`run-00010000_000056-`: where leet wants a time, by which it would put the newest first. This
-    is none, so it sorts by name: by seed (of year 1), kind and depth.
+    """`run-00010000_000056-`: no real time where leet expects one, so that it sorts by name, that
+    is by seed (`0001`), kind and depth.
     """
     match = re.match(r"(plain|residual)-(\d+)(?:-.+)?-s(\d+)$", name)
     kind, depth, seed = match.groups() if match else ("plain", 0, 0)

@@ -215,9 +215,9 @@ class Parallel:
     back.
 
     It is a copy that shares weights and statistics with the net, which stays what it is in one
-    process: nobody waits where one process alone measures it. DistributedDataParallel lays the
-    gradients out anew after its first step; the sum of two does not hang on that, while that of
-    more may, in a last bit, after a run has been continued.
+    process: nobody waits where one process alone measures it. DistributedDataParallel reorders its
+    buckets after the first step, so with more than two processes a continued run may differ in the
+    last bit.
     """
 
     def __init__(self, model: nn.Module):

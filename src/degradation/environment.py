@@ -20,8 +20,8 @@ COMMIT = Path(__file__).parents[2] / "offline" / "commit.json"
 CODE = (":/src", ":/conf")
 """What can make a commit's run another one, files that git does not know yet included."""
 
-# a queue of the GPU's for each stream of a fleet, up to the most there are; read when CUDA starts,
-# which Hydra's callbacks make it do before a launcher is asked for
+# a hardware queue for each stream of a fleet, up to the 32 there are; must be set before CUDA
+# starts, which Hydra's callbacks make it do before a launcher is asked for
 os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", "32")
 
 

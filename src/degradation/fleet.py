@@ -65,7 +65,7 @@ class _Run:
         self.has_ended = next(self._turns, True) is True
 
     def close(self) -> None:
-        """Raises KeyboardInterrupt where another one does not wait for it."""
+        """Raises KeyboardInterrupt on a second Ctrl-C, which does not wait."""
         self.is_interrupted = False
         self._alone(self._turns.close)
         if self.is_interrupted:

@@ -14,7 +14,7 @@ LOCK = ".lock"
 """Of a run, in its directory; of a study's report, in the study's."""
 AT_WORK = "another process is at work on this run"
 PATIENCE_S = 0.5
-"""How long a run asks for its lock: who only looks whether it is held has it for a moment."""
+"""Seconds that a run waits for its lock: `is_held` takes it for a moment."""
 
 
 @contextlib.contextmanager

@@ -74,7 +74,7 @@ def copy_run(run: Run, study: Path, mode: str) -> bool:
 
 
 def show_sweep(run_dir: Path, cfg: Config) -> None:
-    """A run that has ended already is uploaded for the sweep whose agent asks for it, which would
+    """Uploads a run that has ended already when a W&B agent asks for it: the sweep would otherwise
     take it for crashed. Raises ConnectionError.
     """
     if tracking.agents_id() and account.resolve_mode(cfg.tracking.mode) == "online":

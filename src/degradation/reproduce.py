@@ -182,7 +182,7 @@ def _elsewhere(study: Path, runs: Plan) -> list[str]:
 
 
 def reporting(study: Path) -> filelock.BaseFileLock:
-    """What two sweeps of a study write at their end, they write one after the other."""
+    """The lock under which sweeps of one study publish and report, one after the other."""
     return filelock.FileLock(study / locks.LOCK)
 
 

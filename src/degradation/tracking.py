@@ -164,7 +164,7 @@ def id_of(cfg: Config, run_name: str, config_hash: str) -> str:
 
 
 def _short(name: str) -> str:
-    """As it is up to 128 characters, more than which W&B does not take; others stay different."""
+    """Cut to the 128 characters that W&B takes; a hash keeps longer names apart."""
     if len(name) <= 128:
         return name
     return f"{name[:119]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

@@ -63,7 +63,7 @@ def sync_command(study_dir: Path) -> str:
 
 
 def is_untold(study_dir: Path) -> bool:
-    """True once for the command that `tell_anew` began, whichever of its processes asks first."""
+    """True for the first process to ask after `tell_anew`."""
     path = study_dir / "wandb" / "server" / TOLD
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -74,7 +74,7 @@ def is_untold(study_dir: Path) -> bool:
 
 
 def tell_anew(study_dir: Path) -> None:
-    """Where it cannot be, nothing can be uploaded either."""
+    """Forgets that the address was printed. An error is no matter: uploads would fail too."""
     with contextlib.suppress(OSError):
         (study_dir / "wandb" / "server" / TOLD).unlink()
 

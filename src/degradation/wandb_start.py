@@ -95,7 +95,7 @@ def is_away() -> bool:
 
 
 def give_up(reason: str) -> None:
-    """On a server that was there and did not take a run: the others do not wait for it again."""
+    """Marks a server that took no run as away, so that later runs start offline at once."""
     _why_away[account.server()] = reason
 
 

@@ -16,7 +16,7 @@ STDOUT, STDERR = 1, 2
 LOOK_EVERY_S = 0.1
 """For the last lines, once the block is over."""
 TOGETHER_S = 0.5
-"""Lines of so long are printed at once, since the view has to be drawn below them each time."""
+"""Seconds of output that are printed together, since each print redraws the view below."""
 
 
 @contextlib.contextmanager
@@ -24,8 +24,8 @@ def below_lines(sweep: Sweep) -> Iterator[None]:
     """For the time of the block, once in a process; standard output has to be a terminal.
 
     All that goes there, from processes started meanwhile too, comes by a pipe to this one, which
-    alone writes to the terminal. Nothing is left of the view at the end, but where the window was
-    made narrower, of what had been drawn until then.
+    alone writes to the terminal. The view leaves no trace, unless the window was made narrower
+    while it was shown.
     """
     reader, writer = os.pipe()
     terminal = os.fdopen(os.dup(STDOUT), "w", encoding="utf-8", errors="replace")

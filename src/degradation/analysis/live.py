@@ -31,9 +31,9 @@ LINE_EVERY_S = 30.0
 DONE = "done"
 STYLES = {DONE: "green", RUNNING: "cyan", WAITING: "dim", NOT_BEGUN: "dim", STOPPED: "yellow"}
 IN_BRIEF = (FAILED, DAMAGED, RUNNING, STOPPED, WAITING, NOT_BEGUN)
-"""What an arm's runs are, the first of these that is true of one stands for the arm."""
+"""States of runs by priority: an arm shows the first that any of its runs is in."""
 RUNNING_KEY, TRAIN_KEYS, TEST_KEYS = (measured.RUNNING,), measured.TRAIN[::-1], measured.TEST
-"""Before the measure; of all images, where a row has both."""
+"""Prefixes of the measure's keys; where a row has both, the whole set goes before the subset."""
 COLUMNS = ("arm", "runs", "iteration", "lr", "run %", "train %", "test %", "img/s", "ETA", "status")
 ENDS = (COLUMNS[0], COLUMNS[-1])
 FIRST_TO_GO = ("img/s", "lr", "run %", "runs")

@@ -17,7 +17,7 @@ LEFT = (WAITING, STOPPED, NOT_BEGUN)
 LOG_LOCKS = "sweep*.log.lock"
 """Held by each `make reproduce` or `make evidence` in its study."""
 SETTLED_NS = 10**9
-"""A lock taken so long ago is held, or was given back."""
+"""After so long a lock that nobody holds has been given back, and is not just being taken."""
 
 Stamp = tuple[int, int]
 

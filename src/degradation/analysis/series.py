@@ -54,8 +54,8 @@ def densest(runs: Sequence[RunCurves], keys: tuple[str, ...]) -> str:
 
 
 def with_curve(runs: Sequence[RunCurves], key: str) -> list[RunCurves]:
-    """Those that a mean curve is of: also the diverged ones that broke off before their first
-    point, if any run has one.
+    """Those in a mean curve, with the ones that diverged before their first point; none where no
+    run has a point.
     """
     if not any(key in run.curves for run in runs):
         return []

@@ -36,8 +36,8 @@ PROCESS_BYTES, LIBRARIES_BYTES = 400 * 2**20, 250 * 2**20
 IMAGES = 2
 """In the pass from which the activations are counted."""
 DEEPEST, WIDEST = 1202, 256
-"""Nets up to these are built to be counted, in a few seconds; of deeper ones that is a formula, of
-wider ones the shapes alone are looked at.
+"""Nets up to these are built to be counted, in a few seconds. Deeper ones are extrapolated by a
+formula, wider ones built on the meta device.
 """
 SHALLOW, PERIOD = 122, 60
 """Depths from which the formula counts on; each further block of a stage is like the last."""
