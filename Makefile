@@ -8,7 +8,11 @@ RUNS ?=
 BIN := .venv/bin
 STUDY_PRESET := $(or $(PRESET),quick)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-export EXPERIMENT PRESET SEEDS DATA_ROOT RUNS  # recipes read them as the shell's, whatever is in them
+export EXPERIMENT PRESET SEEDS DATA_ROOT RUNS STUDY_PRESET  # recipes read them as the shell's, whatever is in them
+
+# A name in lower case would be passed over, and another study taken.
+$(foreach name,experiment preset seeds data_root runs,$(if $(filter command,$(firstword $(origin $(name)))), \
+  $(error $(name)=$($(name)): no such variable; accepted: EXPERIMENT, PRESET, SEEDS, DATA_ROOT, RUNS)))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup reproduce test test-gpu test-slow lint report pages check-claims missing status evidence doctor rates reconstructions gpu bench dashboard mirror sync workspace torture publish imagenet-table bundle reference lock clean
@@ -52,7 +56,7 @@ lint: setup ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 report: setup ## redraw tables, figures, verdict and page (report.html) from the records, and the index (index.html)
-	@$(BIN)/python scripts/report.py --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)"
+	@$(BIN)/python scripts/report.py --experiment="$$EXPERIMENT" --preset="$$STUDY_PRESET"
 
 pages: setup ## the page of every study in results/, and results/index.html
 	@$(BIN)/python scripts/pages.py
@@ -63,34 +67,34 @@ check-claims: setup ## judge curves: RUNS=folder or RUNS=curves.csv
 	  $(if $(filter command,$(origin EXPERIMENT)),--experiment="$$EXPERIMENT")
 
 mirror: setup ## write W&B's files of a study anew from its records
-	@$(BIN)/python scripts/mirror.py --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)"
+	@$(BIN)/python scripts/mirror.py --experiment="$$EXPERIMENT" --preset="$$STUDY_PRESET"
 
 sync: setup ## upload what the W&B server lacks of a study, from its records
-	@$(BIN)/python scripts/sync.py --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)"
+	@$(BIN)/python scripts/sync.py --experiment="$$EXPERIMENT" --preset="$$STUDY_PRESET"
 
 workspace: setup ## save a ready-made dashboard of a study in W&B
-	@$(BIN)/python scripts/workspace.py --save --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)"
+	@$(BIN)/python scripts/workspace.py --save --experiment="$$EXPERIMENT" --preset="$$STUDY_PRESET"
 
 torture: setup ## kill runs, break their storage, fuzz what users hand in: results/torture.json
 	@$(BIN)/python scripts/torture.py
 
 publish: setup ## copy the finished runs from outputs/ to results/ and redraw
-	@$(BIN)/python scripts/publish.py --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)"
+	@$(BIN)/python scripts/publish.py --experiment="$$EXPERIMENT" --preset="$$STUDY_PRESET"
 
 missing: setup ## list the runs of a study that results/ lacks
-	@$(BIN)/python scripts/missing.py --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)" --seeds="$$SEEDS"
+	@$(BIN)/python scripts/missing.py --experiment="$$EXPERIMENT" --preset="$$STUDY_PRESET" --seeds="$$SEEDS"
 
 status: setup ## how far a study is: iterations, errors, time left; also while it is at work
-	@$(BIN)/python scripts/status.py --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)" --seeds="$$SEEDS"
+	@$(BIN)/python scripts/status.py --experiment="$$EXPERIMENT" --preset="$$STUDY_PRESET" --seeds="$$SEEDS"
 
 evidence: setup ## make those runs and publish each as it ends
-	@$(BIN)/python scripts/evidence.py --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)" --seeds="$$SEEDS" --data-root="$$DATA_ROOT"
+	@$(BIN)/python scripts/evidence.py --experiment="$$EXPERIMENT" --preset="$$STUDY_PRESET" --seeds="$$SEEDS" --data-root="$$DATA_ROOT"
 
 doctor: setup ## what would stop a study on this machine; nothing is changed
 	@$(BIN)/python -m degradation.doctor --experiment="$$EXPERIMENT" --preset="$$PRESET" --seeds="$$SEEDS" --data-root="$$DATA_ROOT"
 
 rates: setup ## write the learning rates that lr_choice chooses for lr_fair into conf/
-	@$(BIN)/python scripts/rates.py --preset="$(STUDY_PRESET)"
+	@$(BIN)/python scripts/rates.py --preset="$$STUDY_PRESET"
 
 gpu: setup ## on a CUDA machine: tests, benchmark, and all runs of the paper's length that results/ lacks
 	@$(BIN)/python -c 'import sys, torch; torch.cuda.is_available() or sys.exit("error: no CUDA device here")'
@@ -109,7 +113,7 @@ bench: setup ## measure speed here, on CUDA the GPU's, written to results/bench/
 	@$(BIN)/python scripts/bench.py --data-root="$$DATA_ROOT"
 
 dashboard: setup ## the curves in the terminal, from the W&B files of a study
-	@$(BIN)/python scripts/dashboard.py --experiment="$$EXPERIMENT" --preset="$(STUDY_PRESET)"
+	@$(BIN)/python scripts/dashboard.py --experiment="$$EXPERIMENT" --preset="$$STUDY_PRESET"
 
 imagenet-table: setup ## count the ImageNet nets, written to results/imagenet_family/
 	@$(BIN)/python scripts/imagenet_table.py
@@ -124,5 +128,5 @@ lock: ## resolve requirements.lock anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	  --extra dev --extra slurm --extra workspace -c requirements.in pyproject.toml -o requirements.lock --custom-compile-command "make lock"
 
-clean: ## remove .venv, caches and outputs/ (results/ stays)
-	rm -rf .venv outputs .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove .venv and caches (your runs in outputs/ stay)
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -60,6 +60,14 @@ def test_no_python_is_one_line(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["preset", "seeds", "data_root"])
+def test_a_variable_in_lower_case_is_refused(tmp_path: Path, name: str) -> None:
+    done = make(make_checkout(tmp_path), "missing", f"{name}=paper")
+    assert done.returncode == 2
+    assert f"{name}=paper: no such variable; accepted: EXPERIMENT, PRESET" in done.stderr
+    assert make(tmp_path, "help", **{name: "paper"}).returncode == 0  # the environment's is no harm
+
+
 def test_gpu_makes_every_study_of_the_papers_length(tmp_path: Path) -> None:
     told = make(make_checkout(tmp_path), "gpu", "--dry-run").stdout
     loops = re.findall(r"for experiment in ([\w ]+);", told)
@@ -89,3 +97,5 @@ def test_values_reach_the_command_as_they_are(tmp_path: Path, value: str) -> Non
     told = done.stdout.splitlines()
     assert f"--data-root={value.replace('$$', '$')}" in told
     assert "--seeds=-1" in told
+    told = make(checkout, "missing", f"PRESET={value}").stdout.splitlines()
+    assert f"--preset={value.replace('$$', '$')}" in told
