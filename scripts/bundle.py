@@ -5,6 +5,7 @@ The machine is taken to have PyTorch, torchvision and what these bring along.
 """
 
 import argparse
+import shlex
 import subprocess
 import sys
 from importlib import metadata
@@ -36,11 +37,16 @@ def fetch(names: set[str], python: str) -> None:
     pinned = {name: f"{name}=={metadata.version(name)}" for name in sorted(names)}
     built = [pinned.pop(name) for name in SOURCE_ONLY if name in pinned]
     wheels = [*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", str(FOLDER / "wheels")]
-    subprocess.run([*wheels, *built], check=True)
+    _run([*wheels, *built])
     platforms = [part for name in PLATFORMS for part in ("--platform", name)]
     download = [*pip, "download", "--no-deps", "--only-binary=:all:", "--python-version", python]
     command = [*download, *platforms, "-d", str(FOLDER / "wheels"), *pinned.values()]
-    subprocess.run(command, check=True)
+    _run(command)
+
+
+def _run(command: list[str]) -> None:
+    if subprocess.run(command, check=False).returncode:
+        raise OSError(f"pip could not get the wheels: {shlex.join(command)}")
 
 
 def main(python: str, without: list[str]) -> None:

@@ -82,6 +82,7 @@ WRONG = [
     ("model.depth", "model.depth: no override; accepted: key=value; of a sweep key=a,b"),
     ("seed=range(0,5", r"seed=range\(0,5: no override; accepted: .*'key=range\(0,5\)'"),
     ("data.root=~/cifar", "data.root=~/cifar: no override; accepted: .*folders in full"),
+    ("model.d\u2028epth=18", "model.d epth=18: no override; accepted: "),
     ("seed=0,1", "seed: '0,1'; accepted: one value, several with -m"),
     ("trainer.probes=lesion", r"trainer.probes: one value; accepted: a list, 'trainer.probes=\["),
     ("+variant=[plain,relu]", "variant: 'relu'; accepted: .*prelu"),
@@ -228,7 +229,12 @@ def test_checkpoint_without_its_record(refused: Callable[..., str], unfinished: 
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("metrics.jsonl", "{}\n"), ("config.yaml", "- 1"), ("summary.json", "{")],
+    [
+        ("metrics.jsonl", "{}\n"),
+        ("config.yaml", "- 1"),
+        ("summary.json", "{"),
+        ("environment.json", '{"earlier": 3}'),
+    ],
 )
 def test_damaged_record(
     refused: Callable[..., str], unfinished: Path, name: str, content: str

@@ -14,8 +14,11 @@ from hypothesis import strategies as st
 from omegaconf.errors import InterpolationResolutionError
 from tests.helpers import composed, make_config
 
-from degradation import cli, config, identity, records
+from degradation import cli, config, identity, measured, records, studies
+from degradation.analysis import claims, estimands
 from degradation.config import Config, ConfigError
+from degradation.nets import build_model
+from degradation.step import copies_input
 
 BASELINE = make_config(preset="paper")
 FLAT = identity.flatten(config.to_dict(BASELINE))
@@ -450,3 +453,27 @@ def test_the_record_of_a_run_holds_values(key: str, value: object, message: str)
     recorded[group][leaf] = value
     with pytest.raises(ConfigError, match=message):
         config.from_dict(recorded)
+
+
+def test_what_the_analysis_knows_without_the_config_is_what_the_config_says() -> None:
+    """It imports neither the config nor what trains."""
+    assert tuple(config.DATA_SETS) == claims.DATA_SETS
+    assert claims.PRESETS == ("quick", "paper")
+    assert {path.stem for path in (cli.conf_dir() / "preset").glob("*.yaml")} == set(claims.PRESETS)
+    assert estimands.KINDS == config.KINDS
+    assert studies.ADHOC == claims.NO_EXPERIMENT == Config().experiment
+
+
+@pytest.mark.parametrize("net", config.NETS)
+def test_a_net_without_errors_is_one_that_copies_its_input(net: str) -> None:
+    data, depth, pixels = ("mnist", 4, 28) if net == "autoencoder" else ("cifar10", 8, 16)
+    changes = (f"model.depth={depth}", f"data.name={data}", f"data.pixels={pixels}")
+    cfg = make_config(f"model.net={net}", *changes)
+    copies = copies_input(build_model(cfg.model, config.image_shape(cfg.data)))
+    assert (measured.measure(config.to_dict(cfg)) == measured.LOSS) == copies
+
+
+def test_what_older_records_lack_is_what_they_were_made_with() -> None:
+    """Keys that came later count in the identity only where they differ from that."""
+    defaults = identity.flatten(config.to_dict(make_config()))
+    assert {key: defaults[key] for key in identity.ADDED} == identity.ADDED

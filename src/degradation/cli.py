@@ -209,6 +209,10 @@ def _is_users(error: Exception) -> bool:
 
 def one_line(error: BaseException) -> str:
     """The line for the user: the key or file, what was found, what is accepted."""
+    return " ".join(_told(error).split())
+
+
+def _told(error: BaseException) -> str:
     chain = [error]
     while isinstance(cause := chain[-1].__cause__, HydraException | OmegaConfBaseException):
         chain.append(cause)
@@ -218,7 +222,7 @@ def one_line(error: BaseException) -> str:
             return told(match)
     if isinstance(error, OverrideParseException):
         return f"{error.override}: no override; accepted: {OVERRIDES}"
-    return " ".join(text.split())
+    return text
 
 
 def _no_such_key(key: str) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 ERROR, LOSS = "error_pct", "loss"
+LOSSES = ("train/loss", "eval/train_loss", "test/loss")
+"""What every run that has come to its end has measured there."""
 TRAIN = ("eval/train_subset_", "eval/train_")
 TEST = ("test/", "test/subset_")
 RUNNING = "train/"

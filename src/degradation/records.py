@@ -86,7 +86,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """What has been renamed in it stays so, whatever happens to the machine."""
+    """Makes renames in the folder survive a crash of the machine."""
     if os.name == "posix":
         folder = os.open(path, os.O_RDONLY)
         try:
@@ -134,9 +134,9 @@ class Writer:
                     f"{run_dir / METRICS}: no line for iteration {resume_at}, the checkpoint's; "
                     "remove the run directory to start this run again"
                 )
-        write_atomically(run_dir / CONFIG, yaml.safe_dump(dict(config), sort_keys=False).encode())
         before = None if resume_at is None else _read_json(run_dir / ENVIRONMENT)
-        earlier = {"earlier": [*before.pop("earlier", []), before]} if before else {}
+        earlier = {"earlier": [*_earlier(before, run_dir), before]} if before else {}
+        write_atomically(run_dir / CONFIG, yaml.safe_dump(dict(config), sort_keys=False).encode())
         write_json(run_dir / ENVIRONMENT, {**environment, **earlier})
         write_atomically(run_dir / METRICS, "".join(map(_line, kept)).encode())
         self.rows = kept
@@ -151,7 +151,7 @@ class Writer:
         self.rows.append(row)
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Ends the record: from now on the run counts as run."""
+        """Writes summary.json; from now on the run counts as ended."""
         write_json(self.run_dir / SUMMARY, {"schema": SCHEMA, **summary})
 
     def close(self) -> None:
@@ -203,6 +203,14 @@ def read_summary(run_dir: Path) -> dict[str, Any] | None:
             f"{run_dir / SUMMARY}: status {found!r}; accepted: {FINISHED}, {DIVERGED}"
         )
     return summary
+
+
+def _earlier(environment: dict[str, Any], run_dir: Path) -> list[Any]:
+    """Takes out what is there of the processes before the last one. Raises RecordError."""
+    found = environment.pop("earlier", [])
+    if not isinstance(found, list):
+        raise RecordError(f"{run_dir / ENVIRONMENT}: earlier: {found!r}; accepted: a list")
+    return found
 
 
 def how_far(run_dir: Path, iterations: int) -> str:

@@ -26,6 +26,7 @@ from degradation import (
     identity,
     listing,
     locks,
+    measured,
     mirroring,
     named_code,
     probes,
@@ -48,7 +49,6 @@ SMALLER = (
     "what takes less: fewer runs side by side (hydra.launcher.side_by_side), a smaller "
     "trainer.eval_batch_size, hardware.checkpoint_activations=true"
 )
-LOSSES = ("train/loss", "eval/train_loss", "test/loss")
 
 Turns = Generator[None, None, dict[str, Any]]
 """A run that stops where others may take their turn, and returns its summary."""
@@ -252,8 +252,8 @@ def summarise(cfg: Config, name: str, rows: Sequence[Row], parameters: int) -> d
     so.
     """
     last = rows[-1]
-    measured = last.keys() >= set(LOSSES)
-    finished = measured and last["iteration"] == cfg.schedule.iterations
+    is_whole = last.keys() >= set(measured.LOSSES)
+    finished = is_whole and last["iteration"] == cfg.schedule.iterations
     tested = [row for row in rows if "test/error_pct" in row]
     best = min(tested, key=lambda row: row["test/error_pct"], default=None)
     below = (row["iteration"] for row in rows if row.get("train/error_pct", 100) < 80)
@@ -286,7 +286,7 @@ def progress_line(name: str, row: Row, iterations: int) -> str:
         "test/error_pct": "test",
     }
     errors = "  ".join(f"{label} {row[key]:5.2f} %" for key, label in shown.items() if key in row)
-    errors = errors or "  ".join(f"{key} {row[key]:.4g}" for key in LOSSES if key in row)
+    errors = errors or "  ".join(f"{key} {row[key]:.4g}" for key in measured.LOSSES if key in row)
     return f"{name:<18} {int(row['iteration']):>6}/{iterations}  lr {row['lr']:<7.4g} {errors}"
 
 

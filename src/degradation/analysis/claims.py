@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from degradation import plain
-from degradation.analysis.estimands import ERRORS, LOSSES, PROBE, Estimand, EstimandError, parse
+from degradation.analysis.estimands import ERRORS, PROBE, Estimand, EstimandError, parse
+from degradation.measured import LOSSES
 
 EXPERIMENTS = Path("experiments")
 PRESETS = ("quick", "paper")

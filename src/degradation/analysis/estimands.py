@@ -15,6 +15,7 @@ import warnings
 from collections import defaultdict
 from dataclasses import dataclass
 
+from degradation.measured import LOSSES
 from degradation.plain import is_number
 
 KINDS = ("plain", "residual")
@@ -25,7 +26,6 @@ ERRORS = (
     "test/error_pct",
     "test/subset_error_pct",
 )
-LOSSES = ("train/loss", "eval/train_loss", "test/loss")
 COUNTS = ("parameters", "multiply_adds")
 MOST_LETTERS = 1000
 """Of an estimand; beyond, its numbers and brackets are more than a parser's."""

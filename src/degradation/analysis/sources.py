@@ -16,8 +16,9 @@ from typing import Any
 
 from degradation import records
 from degradation.analysis.curves import Curve, RunCurves, Study, StudyError
-from degradation.analysis.estimands import COUNTS, ERRORS, KINDS, LOSSES, PROBE
+from degradation.analysis.estimands import COUNTS, ERRORS, KINDS, PROBE
 from degradation.identity import differences, flatten
+from degradation.measured import LOSSES
 from degradation.plain import is_number, shown
 
 CSV_COLUMNS = {

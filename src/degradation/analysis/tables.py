@@ -31,10 +31,10 @@ class Published:
 
 
 @cache
-def published(source: str = PAPER) -> dict[str, Published]:
-    """By arm. The paper has no plain or residual net of depth 18 or 34 on CIFAR-10."""
+def published() -> dict[str, Published]:
+    """The paper's by arm. It has no plain or residual net of depth 18 or 34 on CIFAR-10."""
     with PUBLISHED.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["source"].startswith(source)]
+        rows = [row for row in csv.DictReader(file) if row["source"].startswith(PAPER)]
     return {
         f"{row['kind']}-{row['depth']}": Published(
             float(row["test_error_pct"]) if row["test_error_pct"] else None,
