@@ -1,6 +1,7 @@
 """What stands below the figures: what is shown, of which data set and preset, and how many runs."""
 
 from degradation.analysis.curves import Study
+from degradation.analysis.series import shown_at_the_end
 from degradation.analysis.style import Drawing
 from degradation.records import DIVERGED
 
@@ -19,10 +20,12 @@ def curves(study: Study) -> str:
 
 
 def final_error(study: Study) -> str:
+    shown = shown_at_the_end(study)
     several = "mean over seeds with Student's 95 % interval; each seed a dot"
-    how = several if study.has_spread else "one run an arm"
-    lost = _diverged(study, "counts as 90 %")
-    return f"Last iterate on {study.scope}, {study.seeds_text}: {how}.{lost}"
+    how = several if shown.has_spread else "one run an arm"
+    lost = _diverged(shown, "counts as 90 %")
+    left_out = "" if shown is study else _left_out(study)
+    return f"Last iterate on {shown.scope}, {shown.seeds_text}: {how}.{lost}{left_out}"
 
 
 def own(study: Study, figure: Drawing) -> str:

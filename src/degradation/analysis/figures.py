@@ -5,6 +5,7 @@ test solid, as in the paper. Nothing rests on colour alone. Each is drawn for li
 dark ones.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,6 +41,7 @@ from degradation.analysis.series import (
     longest_grid,
     milestones,
     on_grid,
+    shown_at_the_end,
     values_of,
     with_curve,
 )
@@ -62,8 +64,6 @@ from degradation.analysis.style import (
     title,
 )
 from degradation.records import DIVERGED
-
-MOST_PANELS = 4
 
 OWN = (
     *forming_figures.FIGURES,
@@ -123,7 +123,9 @@ def _error_curves(study: Study) -> Figure | None:
                     split=split,
                     index=index,
                 )
-        _without_points(axes, by_depth(study, kind), list(keys.values()))
+        changed = any(run.kind == kind and run.has_ended for run in study.runs)
+        absent = "only runs with a change have ended" if changed else "no run has ended"
+        _without_points(axes, by_depth(study, kind), list(keys.values()), absent)
         axes.set_title(kind.capitalize())
         axes.set_xlabel("iteration")
         axes.xaxis.set_major_formatter("{x:,.0f}")
@@ -144,9 +146,11 @@ def _training_name(study: Study) -> str:
     return "running, augmented" if augments else "running"
 
 
-def _without_points(axes: Axes, arms: dict[int, list[RunCurves]], keys: Sequence[str]) -> None:
+def _without_points(
+    axes: Axes, arms: dict[int, list[RunCurves]], keys: Sequence[str], absent: str
+) -> None:
     """Says so where a kind has no runs, or an arm diverged before its first evaluation."""
-    gone = [] if arms else ["no run has ended"]
+    gone = [] if arms else [absent]
     gone += [
         f"{depth} layers: {len(runs)} of {len(runs)} diverged"
         for depth, runs in arms.items()
@@ -211,7 +215,8 @@ def _final_error(study: Study) -> Figure | None:
     """
     if not _has_errors(study):
         return None
-    variants = study.variants if len(study.variants) <= MOST_PANELS else [""]
+    shown = shown_at_the_end(study)
+    variants = shown.variants or [""]
     width = 2.4 + 4.4 * len(variants) if len(variants) == 1 else 2 + 3.4 * len(variants)
     figure = Figure(figsize=(width, 4.6), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, len(variants), sharey=True))
@@ -228,19 +233,20 @@ def _final_error(study: Study) -> Figure | None:
     ]
     figure.legend(handles=handles, loc="outside right center")
     several = f"mean and {100 * CONFIDENCE:.0f} % interval"
-    how = several if study.has_spread else "one run an arm"
-    title(figure, study, "Error of the last iterate", how)
+    how = several if shown.has_spread else "one run an arm"
+    how = how if shown is study else f"arms without a change; {how}"
+    title(figure, shown, "Error of the last iterate", how)
     return figure
 
 
 def _final_panel(axes: Axes, study: Study, variant: str) -> None:
     chance(axes)
+    depths = sorted({depth for kind in KINDS for depth in by_depth(study, kind, variant)})
     for kind, side in zip(KINDS, (-1, 1), strict=True):
         for split, metric in FINAL.items():
-            dodge = 1.022 ** (side * (1 if split == "test" else 2.4))
+            dodge = _dodge(depths) ** (side * (1 if split == "test" else 2.4))
             arms = by_depth(study, kind, variant)
             _final_line(axes, arms, kind, split, metric=metric, dodge=dodge)
-    depths = sorted({depth for kind in KINDS for depth in by_depth(study, kind, variant)})
     axes.set_xscale("log")
     axes.margins(x=0.08)
     if depths:  # beside which the points of a single kind stand
@@ -252,6 +258,14 @@ def _final_panel(axes: Axes, study: Study, variant: str) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter("{x:.0f}")
     axes.set_xlabel("depth (weighted layers)")
+
+
+def _dodge(depths: Sequence[int]) -> float:
+    """How far points of one depth stand apart, as a factor: so that it looks alike on axes of few
+    depths and of many, and there is never more than on that of 18 to 110 layers.
+    """
+    span = math.log(depths[-1] / depths[0]) if depths else 0.0
+    return float(1.022 ** min(1.0, max(0.1, span / math.log(110 / 18))))
 
 
 def _final_line(

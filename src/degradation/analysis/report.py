@@ -233,7 +233,8 @@ def _sentences(verdicts: list[Verdict]) -> str:
         lines.append(f"- **{verdict.id}: {verdict.answer}.** {verdict.sentence} ({verdict.source})")
         if verdict.type != EXACT:
             power = ", ".join(f"{p:.0%} with {n} seeds" for n, p in verdict.power.items())
-            lines.append(f"  - `{verdict.estimand}`; power expected beforehand: {power}.")
+            told = f"; power expected beforehand: {power}" if power else ""
+            lines.append(f"  - `{verdict.estimand}`{told}.")
         lines += [f"  - {note}" for note in tables.notes(verdict)]
     return "\n".join(lines)
 

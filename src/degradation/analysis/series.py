@@ -21,6 +21,7 @@ LOG_BELOW_PCT = 5.0
 """A logarithmic error axis once a mean final error is below this: the curves span decades."""
 FLOOR_PCT = 0.01
 """Where a logarithmic axis ends at most; lower errors are drawn there."""
+MOST_PANELS = 4
 
 
 def by_depth(study: Study, kind: str, variant: str = "") -> dict[int, list[RunCurves]]:
@@ -29,6 +30,11 @@ def by_depth(study: Study, kind: str, variant: str = "") -> dict[int, list[RunCu
     names = {depth: "-".join(filter(None, (kind, str(depth), variant))) for depth in depths}
     arms = {depth: study.ended(name) for depth, name in names.items()}
     return {depth: runs for depth, runs in arms.items() if runs}
+
+
+def shown_at_the_end(study: Study) -> Study:
+    """What the figure of final errors has a panel of: all changes, or of many none."""
+    return study if len(study.variants) <= MOST_PANELS else study.without_variants()
 
 
 def values_of(runs: Sequence[RunCurves], metric: Metric) -> list[float]:

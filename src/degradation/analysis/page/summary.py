@@ -121,8 +121,8 @@ def remarks(study: Study, found: Sequence[Line]) -> list[str]:
         lost = sum(run.status == DIVERGED for run in others)
         of_them = f", of which {lost} diverged" if lost else ""
         kept.append(
-            f"The nets above are those without a change; {len(others)} runs are of arms with "
-            f"one{of_them}."
+            f"The nets above are those without a change; {len(others)} "
+            f"{'runs are' if len(others) > 1 else 'run is'} of arms with one{of_them}."
         )
     if min(len(study.ended(arm)) for arm in study.arms) < 2:
         kept.append(
