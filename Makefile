@@ -99,8 +99,12 @@ rates: setup ## write the learning rates that lr_choice chooses for lr_fair into
 gpu: setup ## on a CUDA machine: tests, benchmark, and all runs of the paper's length that results/ lacks
 	@$(BIN)/python -c 'import sys, torch; torch.cuda.is_available() or sys.exit("error: no CUDA device here")'
 	@$(MAKE) test-gpu
-	@$(MAKE) bench
-	@for experiment in depth_sweep precision_gate paper_depths layer_responses gradient_flow shattered_gradients lesion lr_choice; do \
+	-@$(BIN)/python scripts/bench.py gpu_seed --data-root="$$DATA_ROOT"
+	@fastest=$$($(BIN)/python scripts/fastest.py) && for experiment in depth_sweep paper_depths; do \
+	  $(BIN)/python scripts/evidence.py --experiment=$$experiment --preset=paper --seeds="$$SEEDS" \
+	    --data-root="$$DATA_ROOT" $$fastest || exit $$?; done
+	-@$(BIN)/python scripts/bench.py gpu20 gpu56 gpu110 gpu_variants gpu_profile --data-root="$$DATA_ROOT"
+	@for experiment in precision_gate layer_responses gradient_flow shattered_gradients lesion lr_choice; do \
 	  $(MAKE) evidence EXPERIMENT=$$experiment PRESET=paper || exit $$?; done
 	@$(MAKE) rates PRESET=paper
 	@for experiment in lr_fair paper_very_deep; do \

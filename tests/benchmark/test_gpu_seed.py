@@ -89,5 +89,16 @@ def test_numbers_of_a_seed_by_hand() -> None:
     assert part["extrapolated whole_over_floor"]["median"] == pytest.approx(877 / 111.9, abs=0.01)
 
 
+def test_the_fastest_is_that_of_one_seed_in_tf32() -> None:
+    assert gpu_seed.fastest({}) == ("library", None)
+    minutes = {
+        "one_seed/tf32": 7.0, "one_seed/tf32/fused": 5.5, "one_seed/tf32/native": 6.0,
+        "one_seed/bf16": 4.0, "two_seeds/tf32": 3.0,
+    }  # fmt: skip
+    part = {f"{name}/{gpu_seed.whole()}": {"median": value} for name, value in minutes.items()}
+    assert gpu_seed.fastest(part) == ("fused", 5.5)
+    assert gpu_seed.fastest({"environment": {}} | dict(list(part.items())[:1])) == ("library", 7.0)
+
+
 def test_memory_is_told_where_there_is_a_device_for_it() -> None:
     assert gpu_seed.memory(course(), torch.device("cpu"), 24.0) == {}

@@ -12,11 +12,13 @@ import io
 import math
 import tempfile
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
+from operator import itemgetter
 from statistics import median
+from typing import Any
 
 import torch
 
@@ -155,11 +157,10 @@ def numbers(course: Course, configs: Sequence[Config], bytes_per_s: float) -> Pa
     floor_s = iterations * moved / bytes_per_s
     target, stretch = (SEED_MIN, SEED_STRETCH_MIN) if one_seed else (None, None)
     minutes = [seconds / 60 for seconds in whole_s]
-    whole = f"whole, extrapolated from {SHORT} steps"
     return {
         "start": spread(course.rows_s[:1], "s"),
         "step": spread([1000 * seconds for seconds in step_s], "ms"),
-        whole: spread(minutes, "min", at_most=target, stretch=stretch),
+        whole(): spread(minutes, "min", at_most=target, stretch=stretch),
         "evaluations and records, extrapolated": spread([beside_s / 60], "min"),
         "floor": spread([floor_s], "s"),
         "achieved": spread([moved / seconds / 1e12 for seconds in step_s], "TB/s"),
@@ -185,6 +186,23 @@ def extrapolated_s(course: Course, cfg: Config) -> list[float]:
     whole = iterations // trainer.full_eval_every
     others = iterations // trainer.eval_every - whole - 1
     return [first + others * stretch + whole * last for stretch in usual]
+
+
+def whole() -> str:
+    """The name of the minutes that a course takes."""
+    return f"whole, extrapolated from {SHORT} steps"
+
+
+def fastest(part: Mapping[str, Any]) -> tuple[str, float | None]:
+    """Of what was measured: the kernels by which a seed in TF32 takes the fewest minutes, and
+    these; `library` and None if nothing was.
+    """
+    found = {
+        kernels: float(part[f"{name}/{whole()}"]["median"])
+        for name, (seeds, precision, kernels) in COURSES.items()
+        if (seeds, precision) == ("0", "tf32") and f"{name}/{whole()}" in part
+    }
+    return min(found.items(), key=itemgetter(1)) if found else ("library", None)
 
 
 def memory(course: Course, device: torch.device, limit_gb: float | None) -> Part:
