@@ -6,7 +6,7 @@ DATA_ROOT ?=
 RUNS ?=
 
 BIN := .venv/bin
-STUDY_PRESET := $(or $(PRESET),quick)
+override STUDY_PRESET := $(or $(PRESET),quick)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export EXPERIMENT PRESET SEEDS DATA_ROOT RUNS STUDY_PRESET  # recipes read them as the shell's, whatever is in them
 

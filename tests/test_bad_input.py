@@ -83,7 +83,9 @@ WRONG = [
     ("seed=range(0,5", r"seed=range\(0,5: no override; accepted: .*'key=range\(0,5\)'"),
     ("data.root=~/cifar", "data.root=~/cifar: no override; accepted: .*folders in full"),
     ("model.d\u2028epth=18", "model.d epth=18: no override; accepted: "),
-    ("seed=0,1", "seed: '0,1'; accepted: one value, several with -m"),
+    ("seed=0,1", "seed: '0,1'; accepted: one value; several with -m in front"),
+    ("model.kind=\"Could not load 'a/b'\"", 'model.kind: "Could not load .*; accepted: plain, res'),
+    ("optim.momentum=inf", "optim.momentum: inf; accepted: a finite number"),
     ("trainer.probes=lesion", r"trainer.probes: one value; accepted: a list, 'trainer.probes=\["),
     ("+variant=[plain,relu]", "variant: 'relu'; accepted: .*prelu"),
     ("model.depth=7", "model.depth: 7; accepted: even numbers from 8"),
@@ -251,23 +253,39 @@ def test_a_net_larger_than_memory(here: Path, capfd: pytest.CaptureFixture[str])
     assert "hydra.launcher.side_by_side" in err
 
 
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        (
+            "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 139.81 "
+            "GiB of which 3.06 MiB is free.",
+            "CUDA out of memory. Tried to allocate 20.00 MiB",
+        ),
+        (
+            "MPS backend out of memory (MPS allocated: 8.00 GiB, other allocations: 1.00 GiB, max "
+            "allowed: 9.07 GiB). Tried to allocate 10.00 MiB on private pool.",
+            "Tried to allocate 10.00 MiB",
+        ),
+        ("CUDA error: out of memory\nCUDA kernel errors might be", "CUDA error: out of memory"),
+    ],
+)
 def test_a_gpus_memory_that_is_full(
-    here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    told: str,
+    shown: str,
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     """What PyTorch 2.11 says then; there is no GPU to fill."""
-    told = (
-        "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 139.81 GiB "
-        "of which 3.06 MiB is free. Including non-PyTorch memory, this process has 139.80 GiB "
-        "memory in use."
-    )
 
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError(told)
 
     monkeypatch.setattr(train, "fresh_state", full)
     assert call(*RUN, "seed=1") == 2
-    line = r"error: \S+-s1: out of memory\. Tried to allocate 20\.00 MiB; what takes less: [^\n]+\n"
-    assert re.fullmatch(line, capfd.readouterr().err)
+    err = capfd.readouterr().err
+    assert re.fullmatch(r"error: \S+-s1: [^\n]+; what takes less: [^\n]+\n", err)
+    assert f"{shown}; what takes" in err
 
 
 def test_full_disk(here: Path) -> None:

@@ -12,6 +12,9 @@ import pytest
 from tests.helpers import descendants, read_json, same_run, snapshot
 from tests.small_study import environment, make_checkout
 
+from degradation import cli, evidence
+from degradation.config import ConfigError
+
 RUNS = ["plain-8-s0", "plain-8-s1", "residual-8-s0", "residual-8-s1"]
 STUDY = Path("small_shapes", "quick")
 RECORD = {"config.yaml", "metrics.jsonl", "summary.json", "environment.json"}
@@ -102,6 +105,19 @@ def test_overrides_choose_the_arms_and_how_they_are_made(complete: Path, tmp_pat
     assert "batch_norm_kernels: native" in (ours / "config.yaml").read_text()
     assert read_json(ours / "summary.json")["last"] == read_json(theirs / "summary.json")["last"]
     assert "4 runs, 3 not in" in make(checkout, "missing").stdout
+
+
+@pytest.mark.parametrize(
+    "override", ["optim.lr=0.01", "preset=paper", "experiment=small", "model.depth=14"]
+)
+def test_what_is_no_run_of_the_study_does_not_become_evidence(
+    override: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(make_checkout(tmp_path))
+    monkeypatch.setattr(cli, "conf_dir", lambda: tmp_path / "conf")
+    assert len(evidence.plan_of("small_shapes", "quick", "0", ["model.kind=plain"])) == 1
+    with pytest.raises(ConfigError, match="is no run of small_shapes at quick; accepted: what"):
+        evidence.plan_of("small_shapes", "quick", "0", [override])
 
 
 @pytest.mark.slow

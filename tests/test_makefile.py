@@ -97,5 +97,6 @@ def test_values_reach_the_command_as_they_are(tmp_path: Path, value: str) -> Non
     told = done.stdout.splitlines()
     assert f"--data-root={value.replace('$$', '$')}" in told
     assert "--seeds=-1" in told
-    told = make(checkout, "missing", f"PRESET={value}").stdout.splitlines()
+    asked = ("-e", "missing", f"PRESET={value}")  # as in a sub-make whose parent had another
+    told = make(checkout, *asked, STUDY_PRESET="quick").stdout.splitlines()
     assert f"--preset={value.replace('$$', '$')}" in told

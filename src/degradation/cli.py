@@ -29,7 +29,8 @@ FIRST_SPEAKS_S = 60
 """Seconds in which one of several processes must find what is wrong, so that one line is enough."""
 
 OVERRIDES = (
-    "key=value; of a sweep key=a,b or 'key=range(0,5)', without blanks; folders in full, without ~"
+    "key=value; of a sweep key=a,b or 'key=range(0,5)', without blanks; folders in full, without "
+    "~; other signs in quotes within quotes, 'key=\"a=b\"'"
 )
 
 
@@ -217,7 +218,7 @@ def _told(error: BaseException) -> str:
     while isinstance(cause := chain[-1].__cause__, HydraException | OmegaConfBaseException):
         chain.append(cause)
     text = "\n".join(map(str, chain))
-    for pattern, told in _HYDRAS:
+    for pattern, told in () if isinstance(error, ConfigError) else _HYDRAS:
         if match := re.search(pattern, text, re.DOTALL):
             return told(match)
     if isinstance(error, OverrideParseException):
@@ -253,7 +254,10 @@ _HYDRAS: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     ),
     (
         r"Ambiguous value for argument '([^=\s]+)=([^\n]*)'\s+1\. To use",
-        lambda found: f"{found[1]}: {found[2]!r}; accepted: one value, several with -m",
+        lambda found: (
+            f"{found[1]}: {found[2]!r}; accepted: one value; several with -m in front of "
+            f"all; a list as '{found[1]}=[a,b]'"
+        ),
     ),
     (r"Could not load '([^']+)/([^'/]*)'", lambda found: _no_such_choice(found[1], found[2])),
     (

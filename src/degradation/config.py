@@ -403,7 +403,8 @@ def _check_values(flat: Mapping[str, Any]) -> None:
     for key, accepted in CHOICES.items():
         _require(flat[key] in accepted, key, flat[key], ", ".join(map(str, accepted)))
     for key, least in LEAST.items():
-        _require(least <= flat[key] < math.inf, key, flat[key], f"{least} or more")
+        _require(flat[key] >= least, key, flat[key], f"{least} or more")
+        _require(flat[key] < math.inf, key, flat[key], "a finite number")
     for key in ("optim.lr", "schedule.gamma", "schedule.warmup_lr"):
         _require(0 < flat[key] < math.inf, key, flat[key], "more than 0")
     _require(flat["seed"] < 2**32, "seed", flat["seed"], "less than 2**32")

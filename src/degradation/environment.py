@@ -64,11 +64,13 @@ def on_this_machine(cfg: Config) -> Config:
     Raises ConfigError for a device, or kernels, that this machine does not have.
     """
     device = select_device(cfg.hardware)
+    capability = torch.cuda.get_device_capability(device) if device.type == "cuda" else (0, 0)
     kernels = cfg.hardware.batch_norm_kernels
-    if kernels.startswith("fused") and not (device.type == "cuda" and find_spec("triton")):
-        accepted = "library, native; the others need CUDA and Triton"
+    least = {"fused": (7, 0), "fused_early": (9, 0)}.get(kernels, (0, 0))  # Triton; early launches
+    if capability < least or (least > (0, 0) and not find_spec("triton")):
+        accepted = f"library, native; {kernels} needs Triton and compute capability {least[0]}.0"
         raise ConfigError(f"hardware.batch_norm_kernels: {kernels!r}; accepted: {accepted}")
-    has_tf32 = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    has_tf32 = capability >= (8, 0)
     if cfg.trainer.precision != "tf32" or has_tf32:
         return cfg
     return replace(cfg, trainer=replace(cfg.trainer, precision="fp32"))

@@ -57,11 +57,23 @@ def _copy_whole(run_dir: Path, copy: Path, part: Path) -> None:
 def plan_of(
     experiment: str, preset: str, seeds: str, overrides: Sequence[str] = ()
 ) -> reproduce.Plan:
-    """The study's runs by name. Raises ConfigError, ClaimsError or Hydra's errors."""
+    """The study's runs by name, with overrides some of them. Raises ConfigError, ClaimsError or
+    Hydra's errors.
+    """
     if not preset:
         raise ConfigError("preset: none given; accepted: quick, paper (PRESET=paper)")
-    axes = [*studies.seed_axis(seeds), *overrides]
-    return reproduce.made_plans(experiment, preset, axes)[preset]
+    axes = studies.seed_axis(seeds)
+    whole = reproduce.made_plans(experiment, preset, axes)[preset]
+    if not overrides:
+        return whole
+    some = reproduce.made_plans(experiment, preset, [*axes, *overrides])[preset]
+    for name, run in some.items():
+        if name not in whole or (run.experiment, run.preset) != (experiment, preset):
+            raise ConfigError(
+                f"{' '.join(overrides)}: {name} is no run of {experiment} at {preset}; accepted: "
+                "what leaves runs out (model.depth=18,56) or says how they are made (hardware)"
+            )
+    return some
 
 
 def missing(experiment: str, preset: str, seeds: str) -> Iterator[str]:

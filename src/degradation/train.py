@@ -45,9 +45,14 @@ from degradation.optim import build_optimizer
 from degradation.records import Row
 
 POOL_ENDED = "a process of the pool was killed, perhaps for want of memory, and the pool with it"
+MEMORY = re.compile(
+    r"(MPS backend |CUDA )?out of memory.*?llocate [\d.]+ \w+|CUDA error: out of memory|"
+    r"can't allocate memory.*",
+    re.DOTALL,
+)
 SMALLER = (
-    "what takes less: fewer runs side by side (hydra.launcher.side_by_side), a smaller "
-    "trainer.eval_batch_size, hardware.checkpoint_activations=true"
+    "what takes less: a smaller trainer.eval_batch_size; in a fleet fewer runs side by side "
+    "(hydra.launcher.side_by_side); of ResNets hardware.checkpoint_activations=true"
 )
 
 Turns = Generator[None, None, dict[str, Any]]
@@ -89,12 +94,9 @@ def in_turns(
         try:
             return (yield from _locked(cfg, run_dir, list(overrides), load))
         except RuntimeError as error:  # of which torch.OutOfMemoryError is one
-            if match := re.search(
-                r"out of memory\..*?allocate [\d.]+ \w+|can't allocate memory.*", str(error)
-            ):
-                raise ConfigError(
-                    f"{run_dir.name}: {' '.join(match[0].split())}; {SMALLER}"
-                ) from None
+            if match := MEMORY.search(str(error)):
+                told = f"{run_dir.name}: {' '.join(match[0].split())}; {SMALLER}"
+                raise OSError(told) from error  # no ConfigError: of several processes one alone
             raise
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -90,14 +91,16 @@ def test_numbers_of_a_seed_by_hand() -> None:
 
 
 def test_the_fastest_is_that_of_one_seed_in_tf32() -> None:
-    assert gpu_seed.fastest({}) == ("library", None)
+    assert gpu_seed.fastest({}, "H200") == ("library", None)
     minutes = {
         "one_seed/tf32": 7.0, "one_seed/tf32/fused": 5.5, "one_seed/tf32/native": 6.0,
         "one_seed/bf16": 4.0, "two_seeds/tf32": 3.0,
     }  # fmt: skip
     part = {f"{name}/{gpu_seed.whole()}": {"median": value} for name, value in minutes.items()}
-    assert gpu_seed.fastest(part) == ("fused", 5.5)
-    assert gpu_seed.fastest({"environment": {}} | dict(list(part.items())[:1])) == ("library", 7.0)
+    measured_on: dict[str, Any] = {"environment": {"device": "H200"}}
+    assert gpu_seed.fastest(measured_on | part, "H200") == ("fused", 5.5)
+    assert gpu_seed.fastest(measured_on | dict([*part.items()][:1]), "H200") == ("library", 7.0)
+    assert gpu_seed.fastest(measured_on | part, "A100") == ("library", None)
 
 
 def test_memory_is_told_where_there_is_a_device_for_it() -> None:

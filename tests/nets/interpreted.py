@@ -95,7 +95,7 @@ def fewer_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("kind", ["residual", pytest.param("plain", marks=pytest.mark.slow)])
 def test_steps_are_those_of_the_net(kind: str) -> None:
     (moved, kept), (theirs, theirs_kept) = (trained(f, "fp32", kind) for f in (True, False))
-    assert (moved - theirs).norm() < 1e-5 * theirs.norm()
+    assert 0 < (moved - theirs).norm() < 1e-5 * theirs.norm()  # other sums, other roundings
     assert kept.keys() == theirs_kept.keys()
     counts = [value for key, value in kept.items() if key.endswith("num_batches_tracked")]
     assert counts == [STEPS] * 7

@@ -6,13 +6,24 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.helpers import TINY, call, make_config, only_run, same_run
+from tests.helpers import (
+    TINY,
+    call,
+    fresh_state,
+    make_config,
+    noise_data,
+    only_run,
+    same_run,
+    tiny_config,
+)
 from torch import nn
 
 from degradation import config
 from degradation.config import ConfigError
+from degradation.loop import State, train
 from degradation.nets import build_model
 from degradation.nets.kernels import NativeBatchNorm2d, forward_by
+from degradation.step import EagerStep
 
 RUN = ("data=shapes", "tracking=off", *TINY)
 NATIVE = "hardware.batch_norm_kernels=native"
@@ -36,6 +47,31 @@ def test_the_net_stays_what_it_was_but_for_its_kernels() -> None:
     assert model.state_dict().keys() == before.keys()
     model(torch.randn(4, 3, 16, 16))
     assert model.state_dict()["stem.1.num_batches_tracked"] == 1
+
+
+def norms(state: State) -> set[type[nn.Module]]:
+    return {type(layer) for layer in state.model.modules() if isinstance(layer, nn.BatchNorm2d)}
+
+
+@pytest.mark.parametrize(
+    ("kernels", "kind"), [("library", nn.BatchNorm2d), ("native", NativeBatchNorm2d)]
+)
+def test_the_loop_trains_by_the_kernels_of_its_config(kernels: str, kind: type[nn.Module]) -> None:
+    cfg = tiny_config(f"hardware.batch_norm_kernels={kernels}")
+    state = fresh_state(cfg)
+    next(train(state, noise_data(cfg), cfg))
+    assert norms(state) == {kind}
+
+
+def test_a_fused_step_calls_the_fused_net() -> None:
+    pytest.importorskip("triton")
+    from degradation.nets.fused import Fused
+
+    state = fresh_state(tiny_config())
+    step = EagerStep(state.model, state.optimizer, "fp32", kernels="fused_early")
+    assert isinstance(step.forward, Fused)
+    assert step.forward.early
+    assert step.forward.net is state.model
 
 
 @pytest.mark.parametrize(
@@ -64,7 +100,7 @@ def test_without_cuda_triton_kernels_are_one_line(
 ) -> None:
     asked = ("hardware.device=cpu", f"hardware.batch_norm_kernels={kernels}")
     assert call(*RUN, *asked, f"output_root={tmp_path}") == 2
-    line = f"error: hardware.batch_norm_kernels: {kernels!r}; accepted: library, native; the others"
+    line = f"error: hardware.batch_norm_kernels: {kernels!r}; accepted: library, native; {kernels} "
     assert capfd.readouterr().err.startswith(line)
 
 

@@ -2,6 +2,7 @@
 its records alone.
 """
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
@@ -286,6 +287,12 @@ def _runs(study: Study) -> str:
         f"- precision {study.precision}; iterations "
         + ", ".join(f"{n:,}" for n in sorted({run.iterations for run in ended})),
     ]
+    made_by = Counter(
+        run.config.get("hardware", {}).get("batch_norm_kernels", "library") for run in ended
+    )
+    if made_by.keys() - {"library"}:
+        told = ", ".join(f"{kernels} ({count} runs)" for kernels, count in sorted(made_by.items()))
+        lines.append(f"- batch norm of training steps by other kernels: {told}")
     lines += [f"- learning rates: {rates}"] if (rates := tables.rates_text(study)) else []
     lines += [f"- not finished and not counted: {', '.join(unfinished)}"] if unfinished else []
     environments = (run.environment for run in ended)

@@ -193,10 +193,12 @@ def whole() -> str:
     return f"whole, extrapolated from {SHORT} steps"
 
 
-def fastest(part: Mapping[str, Any]) -> tuple[str, float | None]:
-    """Of what was measured: the kernels by which a seed in TF32 takes the fewest minutes, and
-    these; `library` and None if nothing was.
+def fastest(part: Mapping[str, Any], device: str) -> tuple[str, float | None]:
+    """Of what was measured on such a device: the kernels by which a seed in TF32 takes the fewest
+    minutes, and these; `library` and None if nothing was.
     """
+    if part.get("environment", {}).get("device") != device:
+        return "library", None
     found = {
         kernels: float(part[f"{name}/{whole()}"]["median"])
         for name, (seeds, precision, kernels) in COURSES.items()

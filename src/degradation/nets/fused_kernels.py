@@ -17,7 +17,11 @@ what is older than that, then waits for the first one's end.
 import triton
 import triton.language as tl
 from triton.language import constexpr
-from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
+
+try:
+    from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
+except ImportError:  # an older Triton, whose kernels cannot be EARLY
+    gdc_launch_dependents = gdc_wait = None
 
 
 @triton.jit
