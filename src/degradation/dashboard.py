@@ -36,8 +36,8 @@ DOWN, SELECT, HIDE = "s", " ", "["
 """Keys of leet's list."""
 WIDE = 130
 """Columns below which there is no room for the list and the charts' titles."""
-LISTED = rb"Runs\S* \[(\d+ items|\d+-\d+ of \d+)\]"
-"""The list's head, once it is there."""
+LISTED = r"Runs\S* \[({0} items?|\d+-\d+ of {0})\]"
+"""The list's head, once all of so many runs are in it: keys typed before would select others."""
 
 
 def show(study: Path) -> int:
@@ -57,7 +57,8 @@ def show(study: Path) -> int:
         state = {"metrics_filter": {"query": CHARTS}}
         (folder / ".wandb-leet.json").write_text(json.dumps(state))
         (folder / "wandb-leet.json").write_text(json.dumps(_own_settings() | SETTINGS))
-        typed = keys(link(study, folder, columns)) + HIDE * (columns < WIDE)
+        linked = link(study, folder, columns)
+        typed = keys(linked) + HIDE * (columns < WIDE)
         command = [sys.executable, "-m", "wandb", "leet", str(folder)]
         own = dict.fromkeys(("WANDB_CONFIG_DIR", "TMPDIR"), name) | NO_REPORTS
         print(NOTE, flush=True)
@@ -65,7 +66,7 @@ def show(study: Path) -> int:
             command,
             os.environ | own,
             keys=typed,
-            until=LISTED,
+            until=LISTED.format(len(linked)).encode(),
             noted=noted,
             meanwhile=_followed(study, folder, columns),
         )

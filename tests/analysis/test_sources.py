@@ -79,6 +79,11 @@ def test_mixed_runs_are_refused(
             r"trainer\.curve_train_images: ",
         ),
         ({"optim": [1]}, r"optim: \[1\]; accepted: a mapping"),
+        ({"hardware": ["cpu"]}, r"hardware: \['cpu'\]; accepted: a mapping"),
+        (
+            {"hardware": {"batch_norm_kernels": 1}},
+            r"hardware\.batch_norm_kernels: 1; accepted: str",
+        ),
         ({"optim": {"lr": "0.1"}}, "optim.lr: '0.1'; accepted: int or float"),
         ({"experiment": 3}, "experiment: 3; accepted: str"),
     ],

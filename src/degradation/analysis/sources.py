@@ -30,6 +30,7 @@ _CSV_KEYS = ("kind", "depth", "seed", "iteration")
 _SETTINGS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("model.kind", "experiment", "preset", "data.name"), str),
     **dict.fromkeys(("trainer.precision", "model.net", "data.split"), str),
+    "hardware.batch_norm_kernels": str,
     **dict.fromkeys(("model.depth", "seed", "schedule.iterations", "trainer.eval_every"), int),
     **dict.fromkeys(("trainer.curve_train_images", "trainer.curve_test_images"), int),
     "optim.lr": (int, float),
