@@ -9,7 +9,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src"
 LAYERS = (
-    {"identity", "inner_terminal", "locks", "measured", "plain", "stopping"},
+    {"identity", "inner_terminal", "lines", "locks", "measured", "plain", "stopping"},
     {"config"},
     {"distributed"},
     {"environment"},
@@ -35,13 +35,14 @@ ONLY = {
     "records": {"plain"},
     "identity": set(),
     "inner_terminal": set(),
+    "lines": set(),
     "locks": set(),
     "measured": set(),
     "plain": set(),
     "stopping": set(),
     "config": {"identity", "plain"},
     "distributed": {"config", "stopping"},
-    "cli": {"config", "identity", "plain", "stopping"},
+    "cli": {"config", "identity", "lines", "plain", "stopping"},
 }
 """Parts that may import even less."""
 MODULES = sorted((SOURCE / "degradation").rglob("*.py"))

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from degradation import lines
 from degradation.records import sync_folder, write_atomically
 
 CHECKPOINT, PREVIOUS, NEW = "checkpoint.pt", "checkpoint.previous.pt", "checkpoint.new.pt"
@@ -62,7 +63,7 @@ def load_newest(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     config_hash: str,
-    warn: Callable[[str], object] = lambda line: print(f"warning: {line}", file=sys.stderr),
+    warn: Callable[[str], object] = lambda line: lines.say(f"warning: {line}", sys.stderr),
     *,
     remove_damaged: bool = False,
 ) -> Progress | None:

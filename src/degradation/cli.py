@@ -22,7 +22,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from degradation import config, identity, plain, stopping
+from degradation import config, identity, lines, plain, stopping
 from degradation.config import Config, ConfigError
 
 FIRST_SPEAKS_S = 60
@@ -164,7 +164,7 @@ def guard(task: Callable[[], int | None]) -> int:
         if isinstance(interrupt, stopping.Stopped):
             stopped = interrupt
         if _is_first():
-            print(f"{stopped.word}; the same command continues", file=sys.stderr)
+            lines.say(f"{stopped.word}; the same command continues", sys.stderr)
         return stopped.status
     except RunFailed as failed:
         return int(failed.args[0])
@@ -173,7 +173,7 @@ def guard(task: Callable[[], int | None]) -> int:
             traceback.print_exc()
             return 1
         if isinstance(error, OSError) or not _left_to_the_first():
-            print(f"error: {one_line(error)}", file=sys.stderr)
+            lines.say(f"error: {one_line(error)}", sys.stderr)
         return 2
 
 

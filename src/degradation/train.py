@@ -24,6 +24,7 @@ from degradation import (
     distributed,
     environment,
     identity,
+    lines,
     listing,
     locks,
     measured,
@@ -109,9 +110,8 @@ def _open(run_dir: Path, cfg: Config, held: contextlib.ExitStack) -> dict[str, A
         raise ConfigError(f"{run_dir}: {locks.AT_WORK}") from None
     refuse_other_config(run_dir, cfg)
     if summary := records.read_summary(run_dir):
-        print(
-            f"{run_dir.name}: {summary['status']} already, {run_dir}{_unprobed(cfg, run_dir)}",
-            flush=True,
+        lines.say(
+            f"{run_dir.name}: {summary['status']} already, {run_dir}{_unprobed(cfg, run_dir)}"
         )
         mirroring.show_sweep(run_dir, cfg)
     return summary
@@ -175,7 +175,7 @@ def _locked(cfg: Config, run_dir: Path, overrides: list[str], load: Loader) -> T
             (run_dir / checkpoint.PREVIOUS).unlink(missing_ok=True)
             copy.summarize(summary)
             told = f"{summary['status']} at iteration {summary['iteration']}"
-            print(f"{run_dir.name}: {told}, {run_dir}", flush=True)
+            lines.say(f"{run_dir.name}: {told}, {run_dir}")
     finally:
         writer.close()
     return summary
@@ -207,7 +207,7 @@ def _recorded(
                 if row:
                     writer.write(row)
                     copy.log(row)
-                    print(progress_line(name, row, cfg.schedule.iterations), flush=True)
+                    lines.say(progress_line(name, row, cfg.schedule.iterations))
                     if _checkpoint_due(state.iteration, cfg):
                         save()
                     if data.mean.is_cuda:

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from degradation import account, uploads
+from degradation import account, lines, uploads
 
 if TYPE_CHECKING:
     import wandb
@@ -76,7 +76,7 @@ def init(mode: Wandb, study_dir: Path, **identity: Any) -> "wandb.Run":
     run.define_metric("iteration")
     run.define_metric("*", step_metric="iteration")
     if mode == "online" and uploads.is_untold(study_dir):
-        print(f"W&B: {run.url}", flush=True)
+        lines.say(f"W&B: {run.url}")
     return run
 
 
