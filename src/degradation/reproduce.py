@@ -40,8 +40,8 @@ def reproduce(experiment: str, preset: str, seeds: str, data_root: str) -> int:
     if any(unfinished(plan) for plan in plans.values()):
         needed = {run.data.name for plan in plans.values() for run in plan.values()}
         stand_in = with_data(experiment, data_root) if "cifar10" in needed else experiment
-        for name in needed - {"cifar10"}:  # better known now than once a run
-            load_images(name, data_root or None)
+        if "mnist" in needed:  # better known now than once a run; the others are made, not found
+            load_images("mnist", data_root or None)
         if stand_in != experiment:
             experiment, plans = stand_in, made_plans(stand_in, preset, overrides)
     preset = preset or choose_preset(experiment, plans)

@@ -44,8 +44,9 @@ COURSES = {
     "two_seeds/tf32": ("0,1", "tf32", "library"),
     "one_seed/bf16": ("0", "bf16", "library"),
     "one_seed/bf16/fused": ("0", "bf16", "fused"),
+    "one_seed/tf32/fused_early": ("0", "tf32", "fused_early"),
 }
-"""Seeds, precision and `hardware.batch_norm_kernels`."""
+"""Seeds, precision and `hardware.batch_norm_kernels`; a timeout cuts off the last."""
 
 
 @dataclass

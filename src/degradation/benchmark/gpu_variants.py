@@ -1,5 +1,5 @@
 """What else a captured step and an evaluation could be made of, each beside what they are. What
-pays on a GPU may become the project's choice; that the rest does not is known from here.
+pays on a GPU may become the project's choice.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -17,6 +17,8 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
+from degradation import lines
+
 Arrays = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint8], NDArray[np.int64]]
 """Training images and labels, test images and labels: what every data set is loaded as."""
 
@@ -109,7 +111,7 @@ def locked(path: Path) -> Iterator[None]:
         try:
             lock.acquire(timeout=1)
         except Timeout:
-            print(f"waiting for another process that is filling {path.parent}", file=sys.stderr)
+            lines.say(f"waiting for another process that is filling {path.parent}", sys.stderr)
             lock.acquire()
     except OSError as error:
         raise DataError(

@@ -17,6 +17,7 @@ from typing import BinaryIO
 from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
+from degradation import lines
 from degradation.data.archives import DataError, Sum, verify
 
 CHUNK_BYTES = 1 << 16
@@ -52,14 +53,14 @@ def download(
     part = target.with_name(f"{target.name}.part")
     tried: list[str] = []
     for number, url in enumerate(urls, 1):
-        _say(f"downloading {url}")
+        lines.say(f"downloading {url}", sys.stderr)
         slowest = slow_bytes_per_s if number < len(urls) else 0.0
         try:
             with _progress(expected.size) as report:
                 _complete(url, part, expected, timeout_s, _Pace(slowest, slow_after_s, report))
         except (OSError, http.client.HTTPException, _MirrorError) as error:
             tried.append(f"  {url}: {error}")
-            _say(f"  failed: {error}")
+            lines.say(f"  failed: {error}", sys.stderr)
         else:
             part.replace(target)
             return
@@ -161,10 +162,6 @@ def _progress(size: int) -> Iterator[Callable[[int], None]]:
         nonlocal shown
         if have * 10 // size != shown:
             shown = have * 10 // size
-            _say(f"  {have / 1e6:,.1f} of {size / 1e6:,.1f} MB")
+            lines.say(f"  {have / 1e6:,.1f} of {size / 1e6:,.1f} MB", sys.stderr)
 
     yield line
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
