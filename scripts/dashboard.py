@@ -3,7 +3,9 @@
 import argparse
 import sys
 
-from degradation import cli, dashboard, studies
+from degradation import cli
+from degradation.studies import lookup
+from degradation.tracking import dashboard
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
@@ -12,4 +14,4 @@ if __name__ == "__main__":
     parser.add_argument("overrides", nargs="*", help="such as output_root=/scratch/runs")
     options = parser.parse_args()
     named = options.experiment, options.preset, options.overrides
-    sys.exit(cli.guard(lambda: dashboard.show(studies.folder_of(*named))))
+    sys.exit(cli.guard(lambda: dashboard.show(lookup.folder_of(*named))))

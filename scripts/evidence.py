@@ -3,7 +3,8 @@
 import argparse
 import sys
 
-from degradation import cli, evidence, stopping
+from degradation import cli, stopping
+from degradation.studies import evidence
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)

@@ -3,7 +3,8 @@
 import argparse
 import sys
 
-from degradation import cli, evidence
+from degradation import cli
+from degradation.studies import evidence
 
 
 def main(experiment: str, preset: str, seeds: str) -> None:

@@ -7,10 +7,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from degradation import cli, evidence, records
+from degradation import cli, records
 from degradation.analysis.curves import StudyError
 from degradation.analysis.overview import write_list
 from degradation.analysis.report import write_report
+from degradation.studies import evidence
 
 
 def main(experiment: str, preset: str) -> None:

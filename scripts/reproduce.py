@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from degradation import cli, stopping
-from degradation.reproduce import reproduce
+from degradation.studies.reproduce import reproduce
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)

@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from degradation import cli
-from degradation.status import status
+from degradation.studies.status import status
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)

@@ -6,8 +6,8 @@ import argparse
 import sys
 
 from degradation import cli
-from degradation.mirroring import sync_study
-from degradation.studies import folder_of
+from degradation.studies.lookup import folder_of
+from degradation.tracking.copies import sync_study
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)

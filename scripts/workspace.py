@@ -6,8 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from degradation import cli, logged, workspace
+from degradation import cli
 from degradation.config import ConfigError
+from degradation.tracking import logged, workspace
 
 
 def main(experiment: str, preset: str, overrides: Sequence[str], saved: bool) -> None:

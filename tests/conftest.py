@@ -47,7 +47,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Server]
     """A W&B server with an account there, and an empty folder to work in."""
     from tests.wandb_server import KEY, serving
 
-    from degradation import wandb_start
+    from degradation.tracking import starting
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -55,9 +55,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Server]
     monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     monkeypatch.setenv("DEGRADATION_FULL_ERROR", "0")
-    monkeypatch.setitem(wandb_start.SETTINGS, "finish_timeout", 1.0)
-    monkeypatch.setitem(wandb_start.SETTINGS, "init_timeout", 5.0)
-    monkeypatch.setattr(wandb_start, "_why_away", {})
+    monkeypatch.setitem(starting.SETTINGS, "finish_timeout", 1.0)
+    monkeypatch.setitem(starting.SETTINGS, "init_timeout", 5.0)
+    monkeypatch.setattr(starting, "_why_away", {})
     with serving() as running:
         monkeypatch.setenv("WANDB_API_KEY", KEY)
         monkeypatch.setenv("WANDB_BASE_URL", running.url)

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from omegaconf.errors import InterpolationResolutionError
 from tests.helpers import composed, make_config
 
-from degradation import cli, config, identity, measured, records, studies
+from degradation import cli, config, identity, measured, records
 from degradation.analysis import claims, estimands
 from degradation.config import Config, ConfigError
 from degradation.nets import build_model
 from degradation.step import copies_input
+from degradation.studies import lookup
 
 BASELINE = make_config(preset="paper")
 FLAT = identity.flatten(config.to_dict(BASELINE))
@@ -461,7 +462,7 @@ def test_what_the_analysis_knows_without_the_config_is_what_the_config_says() ->
     assert claims.PRESETS == ("quick", "paper")
     assert {path.stem for path in (cli.conf_dir() / "preset").glob("*.yaml")} == set(claims.PRESETS)
     assert estimands.KINDS == config.KINDS
-    assert studies.ADHOC == claims.NO_EXPERIMENT == Config().experiment
+    assert lookup.ADHOC == claims.NO_EXPERIMENT == Config().experiment
 
 
 @pytest.mark.parametrize("net", config.NETS)

@@ -23,7 +23,7 @@ from tests.helpers import (
     start,
     tiny_config,
 )
-from tests.test_tracking import config_in, read_wandb
+from tests.tracking.test_mirror import config_in, read_wandb
 
 from degradation import fleet
 from degradation.benchmark import startup

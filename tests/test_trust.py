@@ -203,8 +203,8 @@ def test_an_experiment_that_names_code(conf: Path, text: str, named: str) -> Non
         ("launcher", "job: {_target_: hydra_plugins.degradation_slurm.os.symlink, dst: sprung}"),
         ("launcher", "_target_: hydra_plugins.degradation_slurm.os.symlink"),
         ("launcher", "job: {_target_: hydra_plugins.degradation_fleet.FleetLauncher}"),
-        ("callbacks", "_target_: degradation.listing.Sweep"),
-        ("callbacks", "listing: {_target_: degradation.listing.sys.exit}"),
+        ("callbacks", "_target_: degradation.studies.listing.Sweep"),
+        ("callbacks", "listing: {_target_: degradation.studies.listing.sys.exit}"),
     ],
 )
 def test_a_file_for_hydra_names_what_ours_do_and_only_there(

@@ -32,7 +32,7 @@ _LAUNCHERS = (
 )
 _TARGETS: dict[tuple[str, ...], set[tuple[str, str]]] = {
     ("hydra", "launcher"): {("_target_", name) for name in _LAUNCHERS},
-    ("hydra", "callbacks"): {("listing._target_", "degradation.listing.Sweep")},
+    ("hydra", "callbacks"): {("listing._target_", "degradation.studies.listing.Sweep")},
 }
 """The folders that there may be for Hydra itself, and what their files may name, where."""
 _HEADER = re.compile(r"^\s*#\s*@(?!package\s+_global_\s*$)(.*)", re.MULTILINE)

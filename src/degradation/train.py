@@ -17,7 +17,6 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from degradation import (
-    account,
     checkpoint,
     cli,
     config,
@@ -25,15 +24,12 @@ from degradation import (
     environment,
     identity,
     lines,
-    listing,
     locks,
     measured,
-    mirroring,
     named_code,
     probes,
     records,
     stopping,
-    tracking,
 )
 from degradation.checkpoint import CheckpointError
 from degradation.config import Config, ConfigError, DataConfig, image_shape
@@ -44,6 +40,8 @@ from degradation.loop import Probe, State, train
 from degradation.nets import build_model, count_multiply_adds, count_parameters
 from degradation.optim import build_optimizer
 from degradation.records import Row
+from degradation.studies import listing
+from degradation.tracking import account, copies, mirror
 
 POOL_ENDED = "a process of the pool was killed, perhaps for want of memory, and the pool with it"
 MEMORY = re.compile(
@@ -113,7 +111,7 @@ def _open(run_dir: Path, cfg: Config, held: contextlib.ExitStack) -> dict[str, A
         lines.say(
             f"{run_dir.name}: {summary['status']} already, {run_dir}{_unprobed(cfg, run_dir)}"
         )
-        mirroring.show_sweep(run_dir, cfg)
+        copies.show_sweep(run_dir, cfg)
     return summary
 
 
@@ -159,7 +157,7 @@ def _locked(cfg: Config, run_dir: Path, overrides: list[str], load: Loader) -> T
     resume_at = state.recorded if progress else None
     writer = records.Writer(run_dir, recorded, described, resume_at)
     try:
-        mirror = tracking.mirror(
+        with mirror.of_run(
             cfg,
             run_name=run_dir.name,
             arm=records.arm_of(run_dir.name),
@@ -167,8 +165,7 @@ def _locked(cfg: Config, run_dir: Path, overrides: list[str], load: Loader) -> T
             study_dir=config.study_dir(cfg),
             rows_so_far=writer.rows,
             git_commit=described["git_commit"],
-        )
-        with mirror as copy:
+        ) as copy:
             yield from _recorded(state, data, cfg, writer, copy)
             summary = summarise(cfg, run_dir.name, writer.rows, count_parameters(state.model))
             writer.finish(summary)
@@ -190,7 +187,7 @@ def _beside_the_first(state: State, data: Data, cfg: Config) -> Turns:
 
 
 def _recorded(
-    state: State, data: Data, cfg: Config, writer: records.Writer, copy: tracking.Mirror
+    state: State, data: Data, cfg: Config, writer: records.Writer, copy: mirror.Mirror
 ) -> Generator[None]:
     """Trains to the end; each row goes to the record and to W&B, and a run that is told to stop
     leaves a checkpoint of where it is.

@@ -8,8 +8,8 @@ from pathlib import Path
 import filelock
 import pytest
 from tests.helpers import TINY, command, read_lines
-from tests.test_tracking import config_in, history, read_wandb, without_kinds
 from tests.torture.faults import NotHere, small_disk
+from tests.tracking.test_mirror import config_in, history, read_wandb, without_kinds
 
 ROOT = Path(__file__).parents[2]
 

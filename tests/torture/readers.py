@@ -26,7 +26,6 @@ from tests.torture.mutations import spoil
 from tests.torture.trees import spoil_tree
 
 from degradation import (
-    account,
     checkpoint,
     cli,
     config,
@@ -35,8 +34,6 @@ from degradation import (
     loop,
     named_code,
     records,
-    reproduce,
-    studies,
 )
 from degradation.analysis import (
     claims,
@@ -58,6 +55,8 @@ from degradation.data import archives, cifar10, mnist
 from degradation.data.archives import DataError, Sum
 from degradation.loop import State
 from degradation.records import RecordError
+from degradation.studies import lookup, reproduce
+from degradation.tracking import account
 
 ROOT = Path(__file__).parents[2]
 STUDY = ROOT / "results" / "depth_sweep" / "quick"
@@ -316,7 +315,7 @@ def compose(folder: Path) -> None:
 def plan_study(folder: Path) -> None:
     """EXPERIMENT, PRESET and SEEDS, as `make reproduce` and `make evidence` take them."""
     experiment, preset, seeds = [*line_of(folder).split("\n"), "", ""][:3]
-    reproduce.made_plans(experiment, preset or "quick", studies.seed_axis(seeds))
+    reproduce.made_plans(experiment, preset or "quick", lookup.seed_axis(seeds))
 
 
 def read_root(folder: Path) -> None:

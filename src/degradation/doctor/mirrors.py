@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from degradation import account
 from degradation.config import ConfigError
 from degradation.doctor.page import NOTE, OK, PROBLEM, Line, gib
 from degradation.doctor.plan import Asked, output_root, planned
+from degradation.tracking import account
 
 
 def look(asked: Asked) -> Iterator[Line]:

@@ -34,11 +34,12 @@ class Asked:
 def planned(asked: Asked) -> tuple[Mapping[str, "Config"], str]:
     """The study's runs by name; without any, the reason in one line."""
     try:
-        from degradation import cli, reproduce, studies  # here, because PyTorch may not load
+        from degradation import cli  # here, because PyTorch may not load
+        from degradation.studies import lookup, reproduce  # here, because PyTorch may not load
     except Exception as error:
         return {}, f"cannot be loaded: {type(error).__name__}: {flat(error)}"
     try:
-        overrides = [*studies.seed_axis(asked.seeds), *asked.overrides]
+        overrides = [*lookup.seed_axis(asked.seeds), *asked.overrides]
         return reproduce.made_plans(asked.experiment, asked.preset, overrides)[asked.preset], ""
     except Exception as error:
         return {}, cli.one_line(error)

@@ -8,7 +8,7 @@ from pathlib import Path
 import joblib
 import torch
 
-from degradation import account, config, environment, records
+from degradation import config, environment, records
 from degradation.analysis.claims import EXPERIMENTS
 from degradation.config import Config
 from degradation.data.archives import DataError, cache_folder
@@ -16,6 +16,7 @@ from degradation.data.images import download_bytes, find_images
 from degradation.doctor import memory, need
 from degradation.doctor.page import NOTE, OK, PROBLEM, Line, flat, gib, looked
 from degradation.doctor.plan import Asked, planned
+from degradation.tracking import account
 
 Plan = Mapping[str, Config]
 

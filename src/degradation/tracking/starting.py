@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from degradation import account, lines, uploads
+from degradation import lines
+from degradation.tracking import account, uploads
 
 if TYPE_CHECKING:
     import wandb

@@ -10,7 +10,8 @@ import pytest
 from tests.helpers import TINY, call, iterations, on_a_terminal, shown_by, start, wait_for
 from tests.small_study import ROOT, environment, make_checkout
 
-from degradation import cli, status
+from degradation import cli
+from degradation.studies import status
 
 RUN = ("data=shapes", "tracking=off", *TINY)
 

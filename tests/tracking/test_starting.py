@@ -6,32 +6,32 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.test_tracking import ROWS, arguments, config
+from tests.tracking.test_mirror import ROWS, arguments, config
 from tests.wandb_server import KEY, Server
 
-from degradation import tracking, wandb_start
+from degradation.tracking import mirror, starting
 
 
 @pytest.mark.parametrize("status", [200, 404, 500])
 def test_any_answer_is_one(status: int, server: Server) -> None:
     server.status = status
-    wandb_start.ask()
-    assert not wandb_start.is_away()
+    starting.ask()
+    assert not starting.is_away()
 
 
 def test_a_server_that_hangs_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wandb_start, "ANSWER_S", 0.2)
+    monkeypatch.setattr(starting, "ANSWER_S", 0.2)
     server.status = 0
     with pytest.raises(ConnectionError, match=f"^W&B's server {server.url}: no answer$"):
-        wandb_start.ask()
+        starting.ask()
     assert server.hanging == 1  # asked once
-    assert wandb_start.is_away()
+    assert starting.is_away()
 
 
 def test_a_server_that_is_being_restarted_is_waited_for(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wandb_start, "REFUSED_S", 60)  # on a busy machine, too
+    monkeypatch.setattr(starting, "REFUSED_S", 60)  # on a busy machine, too
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))  # and refuses, since it does not listen yet
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -46,9 +46,9 @@ def test_a_server_that_is_being_restarted_is_waited_for(
 
         restarted = threading.Thread(target=begin)
         restarted.start()
-        wandb_start.ask()
+        starting.ask()
         restarted.join()
-        assert not wandb_start.is_away()
+        assert not starting.is_away()
 
 
 @pytest.mark.parametrize("address", ["wandb.example.org", "http://", "nonsense://somewhere"])
@@ -56,8 +56,8 @@ def test_what_is_no_address_is_left_to_wandb(
     address: str, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_BASE_URL", address)
-    wandb_start.ask()
-    assert not wandb_start.is_away()
+    starting.ask()
+    assert not starting.is_away()
     assert server.asked == []
 
 
@@ -67,7 +67,7 @@ def test_the_question_carries_no_key(
     netrc = tmp_path / ".netrc"
     netrc.write_text(f"machine 127.0.0.1\n  login user\n  password {KEY}\n")
     netrc.chmod(0o600)
-    wandb_start.ask()
+    starting.ask()
     [headers] = server.asked
     assert headers
     assert "Authorization" not in headers
@@ -77,7 +77,7 @@ def test_the_question_carries_no_key(
 def test_it_is_asked_through_the_proxy(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_BASE_URL", "http://wandb.invalid")
     monkeypatch.setenv("http_proxy", server.url)
-    wandb_start.ask()
+    starting.ask()
     assert [headers["Host"] for headers in server.asked] == ["wandb.invalid"]
 
 
@@ -85,22 +85,22 @@ def test_it_is_asked_once_a_process_also_where_it_is_away(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for seed in (0, 1):
-        with tracking.mirror(config(seed, "online"), **arguments(tmp_path, seed)) as copy:
+        with mirror.of_run(config(seed, "online"), **arguments(tmp_path, seed)) as copy:
             copy.log(ROWS[0])
             assert copy.url
     assert len(server.asked) == 1
 
-    monkeypatch.setattr(wandb_start, "_why_away", {})
-    monkeypatch.setattr(wandb_start, "ANSWER_S", 0.2)
+    monkeypatch.setattr(starting, "_why_away", {})
+    monkeypatch.setattr(starting, "ANSWER_S", 0.2)
     server.status = 0
     for seed in (2, 3):
-        with tracking.mirror(config(seed, "online"), **arguments(tmp_path, seed)) as copy:
+        with mirror.of_run(config(seed, "online"), **arguments(tmp_path, seed)) as copy:
             copy.log(ROWS[0])
             assert copy.alive
             assert copy.url is None  # offline
     assert server.hanging == 1
     with (
         pytest.raises(ConnectionError, match="no answer"),
-        tracking.mirror(config(4, "online"), **arguments(tmp_path, 4), falls_back=False),
+        mirror.of_run(config(4, "online"), **arguments(tmp_path, 4), falls_back=False),
     ):
         pass

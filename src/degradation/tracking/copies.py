@@ -9,9 +9,10 @@ from pathlib import Path
 
 import filelock
 
-from degradation import account, config, locks, records, tracking, uploads
+from degradation import config, locks, records
 from degradation.config import Config, ConfigError
 from degradation.records import Run
+from degradation.tracking import account, mirror, uploads
 
 
 def mirror_study(study: Path) -> int:
@@ -58,7 +59,7 @@ def copy_run(run: Run, study: Path, mode: str) -> bool:
     """Whether W&B has taken all of it; `online` raises ConnectionError where it takes nothing."""
     cfg = _config(run)
     cfg.tracking.mode = mode
-    with tracking.mirror(
+    with mirror.of_run(
         cfg,
         run_name=run.name,
         arm=run.arm,
@@ -77,7 +78,7 @@ def show_sweep(run_dir: Path, cfg: Config) -> None:
     """Uploads a run that has ended already when a W&B agent asks for it: the sweep would otherwise
     take it for crashed. Raises ConnectionError.
     """
-    if tracking.agents_id() and account.resolve_mode(cfg.tracking.mode) == "online":
+    if mirror.agents_id() and account.resolve_mode(cfg.tracking.mode) == "online":
         copy_run(records.read_run(run_dir), config.study_dir(cfg), "online")
 
 
@@ -109,7 +110,7 @@ def _read(run_dir: Path) -> Run | None:
 
 def _is_uploaded(run: Run, study: Path) -> bool:
     cfg = _config(run)
-    note = uploads.read(study, tracking.id_of(cfg, run.name, config.config_hash(cfg)))
+    note = uploads.read(study, mirror.id_of(cfg, run.name, config.config_hash(cfg)))
     return bool(note and (note.rows, note.ended) == (len(run.rows), run.summary is not None))
 
 

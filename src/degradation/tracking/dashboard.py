@@ -17,9 +17,10 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from degradation import inner_terminal, records, uploads
+from degradation import records
 from degradation.analysis.live import shortened
 from degradation.config import ConfigError
+from degradation.tracking import inner_terminal, uploads
 
 LOOK_EVERY_S = 2.0
 """For runs that begin while it is open."""

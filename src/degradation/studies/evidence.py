@@ -6,11 +6,12 @@ import shutil
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from degradation import config, records, reproduce, studies
+from degradation import config, records
 from degradation.analysis.overview import write_list
 from degradation.analysis.report import write_report
 from degradation.config import ConfigError
 from degradation.data.images import load_images
+from degradation.studies import lookup, reproduce
 
 RESULTS = Path("results")
 FILES = (records.CONFIG, records.METRICS, records.SUMMARY, records.ENVIRONMENT)
@@ -62,7 +63,7 @@ def plan_of(
     """
     if not preset:
         raise ConfigError("preset: none given; accepted: quick, paper (PRESET=paper)")
-    axes = studies.seed_axis(seeds)
+    axes = lookup.seed_axis(seeds)
     whole = reproduce.made_plans(experiment, preset, axes)[preset]
     if not overrides:
         return whole

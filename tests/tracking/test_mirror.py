@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from tests.wandb_server import KEY, serving
 
-from degradation import account, records, tracking
+from degradation import records
 from degradation.config import (
     Config,
     ConfigError,
@@ -26,6 +26,7 @@ from degradation.config import (
     TrackingConfig,
     TrainerConfig,
 )
+from degradation.tracking import account, mirror
 
 ROWS: list[records.Row] = [
     {"iteration": 10, "epoch": 0.2, "lr": 0.1, "wall_s": 1.5, "train/loss": 2.302585092994046},
@@ -136,9 +137,9 @@ def exit_codes(found: list[Any]) -> list[int]:
 
 
 def run_python(code: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-    """`code` in a process of its own, with this module as `test_tracking`."""
-    root = Path(__file__).parents[1]
-    paths = [str(root), str(root / "tests"), str(Path(tracking.__file__).parents[1])]
+    """`code` in a process of its own, with this module as `test_mirror`."""
+    root = Path(__file__).parents[2]
+    paths = [str(root), str(Path(__file__).parent), str(Path(mirror.__file__).parents[2])]
     own = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"} | environment
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
@@ -152,9 +153,9 @@ def run_python(code: str, *arguments: str, **environment: str) -> subprocess.Pop
 LOG_ALL = """
 import sys
 from pathlib import Path
-from test_tracking import ROWS, arguments, config
-from degradation import tracking
-with tracking.mirror(config(int(sys.argv[2])), **arguments(Path(sys.argv[1]), int(sys.argv[2]))) as copy:
+from test_mirror import ROWS, arguments, config
+from degradation.tracking import mirror
+with mirror.of_run(config(int(sys.argv[2])), **arguments(Path(sys.argv[1]), int(sys.argv[2]))) as copy:
     for row in ROWS:
         copy.log(row)
 """  # noqa: E501
@@ -163,7 +164,7 @@ with tracking.mirror(config(int(sys.argv[2])), **arguments(Path(sys.argv[1]), in
 def test_an_offline_run_has_exactly_the_rows_of_the_record(tmp_path: Path) -> None:
     run_dir = tmp_path / "runs" / "plain-56-s0"
     writer = records.Writer(run_dir, {}, {})
-    with tracking.mirror(config(), **arguments(tmp_path), git_commit="c0ffee") as copy:
+    with mirror.of_run(config(), **arguments(tmp_path), git_commit="c0ffee") as copy:
         for row in ROWS:
             writer.write(row)
             copy.log(row)
@@ -243,7 +244,7 @@ def test_the_curves_are_there_by_kind_too(
 ) -> None:
     cfg = dataclasses.replace(config(), trainer=TrainerConfig(**trainer))
     cfg.model.kind = kind
-    with tracking.mirror(cfg, **arguments(tmp_path), rows_so_far=CURVES[:2]) as copy:
+    with mirror.of_run(cfg, **arguments(tmp_path), rows_so_far=CURVES[:2]) as copy:
         copy.log(CURVES[2])
     logged = history(mirrored(tmp_path))
     wanted = [
@@ -257,13 +258,13 @@ def test_of_nets_without_errors_the_curves_are_losses(tmp_path: Path) -> None:
     cfg = config()
     cfg.model.net = "autoencoder"
     row = {"iteration": 1, "eval/train_subset_loss": 0.25, "test/subset_loss": 0.5}
-    with tracking.mirror(cfg, **arguments(tmp_path)) as copy:
+    with mirror.of_run(cfg, **arguments(tmp_path)) as copy:
         copy.log(row)
     assert history(mirrored(tmp_path)) == [row | {"train_loss/plain": 0.25, "test_loss/plain": 0.5}]
 
 
 def test_the_copy_tells_nothing_of_the_machine(tmp_path: Path) -> None:
-    with tracking.mirror(config(), **arguments(tmp_path)) as copy:
+    with mirror.of_run(config(), **arguments(tmp_path)) as copy:
         copy.log(ROWS[0])
     text = "\n".join(map(str, mirrored(tmp_path)))
     assert "plain-56" in text
@@ -281,8 +282,8 @@ def test_the_copy_tells_nothing_of_the_machine(tmp_path: Path) -> None:
 
 def test_runs_side_by_side_in_one_process_stay_apart(tmp_path: Path) -> None:
     with (
-        tracking.mirror(config(0), **arguments(tmp_path, 0)) as zero,
-        tracking.mirror(config(1), **arguments(tmp_path, 1)) as one,
+        mirror.of_run(config(0), **arguments(tmp_path, 0)) as zero,
+        mirror.of_run(config(1), **arguments(tmp_path, 1)) as one,
     ):
         for row in ROWS:
             zero.log(row)
@@ -296,13 +297,13 @@ def test_a_run_that_raises_is_ended_as_failed_and_not_continued_by_the_next(
     tmp_path: Path, error: type[BaseException]
 ) -> None:
     def fails() -> None:
-        with tracking.mirror(config(0), **arguments(tmp_path, 0)) as copy:
+        with mirror.of_run(config(0), **arguments(tmp_path, 0)) as copy:
             copy.log(ROWS[0])
             raise error
 
     with pytest.raises(error):
         fails()
-    with tracking.mirror(config(1), **arguments(tmp_path, 1)) as copy:
+    with mirror.of_run(config(1), **arguments(tmp_path, 1)) as copy:
         copy.log(ROWS[1])
     assert (history(mirrored(tmp_path, 0)), exit_codes(mirrored(tmp_path, 0))) == (ROWS[:1], [1])
     assert (history(mirrored(tmp_path, 1)), exit_codes(mirrored(tmp_path, 1))) == (ROWS[1:2], [0])
@@ -316,7 +317,7 @@ def test_a_killed_and_continued_run_has_each_row_once(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("wandb/offline-run-*"))) == 1
 
     kept = ROWS[:1]  # the checkpoint stands at iteration 10
-    with tracking.mirror(config(), **arguments(tmp_path), rows_so_far=kept) as copy:
+    with mirror.of_run(config(), **arguments(tmp_path), rows_so_far=kept) as copy:
         for row in ROWS[1:]:
             copy.log(row | {"wall_s": 9.0})
     assert history(mirrored(tmp_path)) == kept + [row | {"wall_s": 9.0} for row in ROWS[1:]]
@@ -324,9 +325,9 @@ def test_a_killed_and_continued_run_has_each_row_once(tmp_path: Path) -> None:
 
 def test_continuing_one_run_leaves_its_neighbours_alone(tmp_path: Path) -> None:
     for seed in (0, 10):
-        with tracking.mirror(config(seed), **arguments(tmp_path, seed)) as copy:
+        with mirror.of_run(config(seed), **arguments(tmp_path, seed)) as copy:
             copy.log(ROWS[0])
-    with tracking.mirror(config(0), **arguments(tmp_path, 0), rows_so_far=ROWS[:1]) as copy:
+    with mirror.of_run(config(0), **arguments(tmp_path, 0), rows_so_far=ROWS[:1]) as copy:
         copy.log(ROWS[1])
     assert history(mirrored(tmp_path, 0)) == ROWS[:2]
     assert history(mirrored(tmp_path, 10)) == ROWS[:1]
@@ -406,7 +407,7 @@ def test_mode_from_the_files_of_wandb_login(
 def test_online_without_a_key_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     with (
         pytest.raises(ConfigError, match=r"^tracking.mode: found 'online', but no .* key; .*$"),
-        tracking.mirror(config(mode="online"), **arguments(tmp_path)),
+        mirror.of_run(config(mode="online"), **arguments(tmp_path)),
     ):
         pass
     assert list(tmp_path.iterdir()) == []
@@ -414,7 +415,7 @@ def test_online_without_a_key_is_refused_before_anything_is_written(tmp_path: Pa
 
 def test_a_run_name_with_characters_w_and_b_refuses(tmp_path: Path) -> None:
     given = arguments(tmp_path) | {"run_name": "plain-56-milestones100,200:x-s0"}
-    with tracking.mirror(config(), **given) as copy:
+    with mirror.of_run(config(), **given) as copy:
         copy.log(ROWS[0])
     [path] = tmp_path.glob("wandb/offline-run-*/run-degradation-quick-plain-56-mile*.wandb")
     assert history(read_wandb(path)) == ROWS[:1]
@@ -424,7 +425,7 @@ def test_a_run_goes_on_where_wandb_cannot_start(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "wandb").write_text("a file where the folder should be")
-    with tracking.mirror(config(), **arguments(tmp_path), rows_so_far=ROWS[:1]) as copy:
+    with mirror.of_run(config(), **arguments(tmp_path), rows_so_far=ROWS[:1]) as copy:
         copy.log(ROWS[1])
         copy.summarize({"status": "finished"})
     [message] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
@@ -435,11 +436,11 @@ def test_a_run_goes_on_where_wandb_cannot_start(
 KILL_THE_SERVICE = """
 import os, signal, sys
 from pathlib import Path
-from test_tracking import ROWS, arguments, config
-from degradation import tracking
+from test_mirror import ROWS, arguments, config
+from degradation.tracking import mirror
 study = Path(sys.argv[1])
 for seed in (0, 1):
-    with tracking.mirror(config(seed), **arguments(study, seed)) as copy:
+    with mirror.of_run(config(seed), **arguments(study, seed)) as copy:
         copy.log(ROWS[0])
         if seed == 0:
             tasks = Path("/proc/self/task").glob("*/children")
@@ -501,7 +502,7 @@ def test_long_names_are_cut_to_what_wandb_takes_and_stay_different(tmp_path: Pat
     for seed in (0, 1):
         name = f"plain-56-{'x' * 150}-s{seed}"
         given = arguments(tmp_path) | {"run_name": name, "arm": name, "config_hash": f"{seed:08}"}
-        with tracking.mirror(config(seed), **given) as copy:
+        with mirror.of_run(config(seed), **given) as copy:
             copy.log(ROWS[0])
     found = [read_wandb(path) for path in tmp_path.glob("wandb/offline-run-*/*.wandb")]
     runs = [record.run for records in found for record in records if record.HasField("run")]
@@ -512,6 +513,6 @@ def test_long_names_are_cut_to_what_wandb_takes_and_stay_different(tmp_path: Pat
 
 def test_only_an_agent_chooses_the_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_RUN_ID", "left0ver")
-    with tracking.mirror(config(), **arguments(tmp_path)) as copy:
+    with mirror.of_run(config(), **arguments(tmp_path)) as copy:
         copy.log(ROWS[0])
     assert history(mirrored(tmp_path)) == ROWS[:1]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from degradation import studies
 from degradation.config import ConfigError
+from degradation.studies import lookup
 
 
 @pytest.mark.parametrize(
@@ -18,10 +18,10 @@ from degradation.config import ConfigError
     ],
 )
 def test_seeds(text: str, axis: list[str]) -> None:
-    assert studies.seed_axis(text) == axis
+    assert lookup.seed_axis(text) == axis
 
 
 @pytest.mark.parametrize("text", ["range(0,3)", "1.5", "0;1", "²", "0 model.depth=8", ","])
 def test_seeds_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"^seeds: .*; accepted: whole numbers from 0"):
-        studies.seed_axis(text)
+        lookup.seed_axis(text)

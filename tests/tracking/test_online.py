@@ -8,18 +8,11 @@ from typing import Any
 
 import pytest
 from tests.helpers import TINY, call, lines_of, only_run, read_json, tiny_config, without_times
-from tests.test_tracking import history, read_wandb, without_kinds
+from tests.tracking.test_mirror import history, read_wandb, without_kinds
 from tests.wandb_server import Server
 
-from degradation import (
-    cli,
-    config,
-    dashboard,
-    mirroring,
-    records,
-    tracking,
-    uploads,
-)
+from degradation import cli, config, records
+from degradation.tracking import copies, dashboard, mirror, uploads
 
 RUN = ("data=shapes", *TINY)
 ROWS: list[records.Row] = [
@@ -74,7 +67,7 @@ def test_a_server_that_fails_costs_a_run_nothing_but_the_upload(
     if server.status == 0:
         assert server.hanging  # to this moment: nobody waited for an answer
         assert not server.mended.is_set()
-    [line] = [said.getMessage() for said in caplog.records if said.name == tracking.__name__]
+    [line] = [said.getMessage() for said in caplog.records if said.name == mirror.__name__]
     assert line.startswith(f"W&B has not all of the run; `{SYNC}` uploads it later: {reason}")
     assert "\n" not in line
 
@@ -95,12 +88,12 @@ def make_record(seed: int, rows: list[records.Row], ended: bool) -> records.Run:
 
 def id_of(run: records.Run) -> str:
     cfg = config.from_dict(run.config)
-    return tracking.id_of(cfg, run.name, config.config_hash(cfg))
+    return mirror.id_of(cfg, run.name, config.config_hash(cfg))
 
 
 def sync(capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
     """Exit status, stdout without the runs' addresses, stderr."""
-    status = cli.guard(lambda: mirroring.sync_study(Path("outputs/adhoc/quick")))
+    status = cli.guard(lambda: copies.sync_study(Path("outputs/adhoc/quick")))
     out, err = capsys.readouterr()
     return status, re.sub("^W&B: .*/runs/.*\n", "", out), err
 
@@ -111,7 +104,7 @@ def test_sync_uploads_each_row_once_however_often(
     study, project = Path("outputs/adhoc/quick"), f"{server.url}/student/degradation"
     first, second = make_record(0, ROWS, True), make_record(1, ROWS[:2], False)
     for run in (first, second):
-        assert mirroring.copy_run(run, study, "offline")
+        assert copies.copy_run(run, study, "offline")
     assert sync(capsys) == (0, f"2 of 2 runs uploaded, 0 had been: {project}\n", "")
     assert server.rows(id_of(first)) == ROWS
     assert server.rows(id_of(second)) == ROWS[:2]
@@ -123,7 +116,7 @@ def test_sync_uploads_each_row_once_however_often(
     assert len(server.requests) == asked
 
     second = make_record(1, ROWS, True)  # continued, offline
-    assert mirroring.copy_run(second, study, "offline")
+    assert copies.copy_run(second, study, "offline")
     assert sync(capsys) == (0, f"1 of 2 runs uploaded, 1 had been: {project}\n", "")
     assert server.rows(id_of(second)) == ROWS
 
@@ -147,7 +140,7 @@ def test_sync_where_the_server_is_away_is_one_line_and_loses_nothing(
     server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = make_record(0, ROWS, True)
-    assert mirroring.copy_run(run, Path("outputs/adhoc/quick"), "offline")
+    assert copies.copy_run(run, Path("outputs/adhoc/quick"), "offline")
     server.kill()
     status, out, err = sync(capsys)
     assert (status, out) == (2, "")

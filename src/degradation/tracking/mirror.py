@@ -16,9 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from degradation import measured, uploads, wandb_folders, wandb_start
-from degradation.account import resolve_mode
+from degradation import measured
 from degradation.config import Config
+from degradation.tracking import run_folders, starting, uploads
+from degradation.tracking.account import resolve_mode
 
 if TYPE_CHECKING:
     import wandb
@@ -42,7 +43,7 @@ class Mirror:
         """curves: what W&B gets a second time, by its name there; sync: what uploads it later."""
         self._run, self._curves, self._sync = run, curves or {}, sync
         self.alive = run is not None
-        self._fatal_before = len(wandb_start.Told.fatal)
+        self._fatal_before = len(starting.Told.fatal)
         self.rows = 0
         self.has_summary = False
         self.has_all = False
@@ -77,7 +78,7 @@ class Mirror:
             return
         try:
             self._run.finish(exit_code=exit_code)
-            fatal = wandb_start.Told.fatal[self._fatal_before :]  # perhaps of a run beside this one
+            fatal = starting.Told.fatal[self._fatal_before :]  # perhaps of a run beside this one
             self.has_all = self.alive and not fatal
         except Exception as error:
             fatal = [_one_line(error)]
@@ -97,7 +98,7 @@ class Mirror:
 
 
 @contextmanager
-def mirror(
+def of_run(
     cfg: Config,
     *,
     run_name: str,
@@ -123,7 +124,7 @@ def mirror(
     del config["output_root"], config["data"]["root"]  # places on this machine
     our_id = id_of(cfg, run_name, config_hash)
     run_id = _id_in_wandb(study_dir, our_id)
-    older = wandb_folders.of(study_dir, our_id) | wandb_folders.of(study_dir, run_id)
+    older = run_folders.of(study_dir, our_id) | run_folders.of(study_dir, run_id)
     kind, curves = cfg.model.kind, measured.curves(config)
     copy = _start(
         [mode, "offline"] if falls_back else [mode],
@@ -138,7 +139,7 @@ def mirror(
         entity=cfg.tracking.entity,
         config=config,
     )
-    newer = (wandb_folders.of(study_dir, our_id) | wandb_folders.of(study_dir, run_id)) - older
+    newer = (run_folders.of(study_dir, our_id) | run_folders.of(study_dir, run_id)) - older
     note = uploads.Note(run_id, copy.url) if copy.url else None
     exit_code = 1
     try:
@@ -146,12 +147,12 @@ def mirror(
         for row in rows_so_far:
             copy.log(row)
         if copy.alive and older:
-            wandb_folders.replace(older, newer, copy, bool(note))
+            run_folders.replace(older, newer, copy, bool(note))
         yield copy
         exit_code = 0
     finally:
         copy.finish(exit_code)
-        copy.has_all &= bool(note) or wandb_folders.hold(newer, copy.rows)
+        copy.has_all &= bool(note) or run_folders.hold(newer, copy.rows)
         if copy.has_all and note:
             ended = copy.has_summary
             _keep(study_dir, our_id, dataclasses.replace(note, rows=copy.rows, ended=ended))
@@ -192,7 +193,7 @@ def _keep(study_dir: Path, our_id: str, note: uploads.Note | None) -> None:
 
 
 def _start(
-    modes: Sequence[wandb_start.Wandb],
+    modes: Sequence[starting.Wandb],
     study_dir: Path,
     run_id: str,
     curves: Mapping[str, str],
@@ -204,20 +205,20 @@ def _start(
     """
     command = uploads.sync_command(study_dir)
     for mode in dict.fromkeys(modes):
-        if mode == "online" and falls_back and wandb_start.is_away():
+        if mode == "online" and falls_back and starting.is_away():
             continue
-        before = wandb_folders.of(study_dir, run_id)
+        before = run_folders.of(study_dir, run_id)
         try:
-            run = wandb_start.init(mode, study_dir, id=run_id, **identity)
+            run = starting.init(mode, study_dir, id=run_id, **identity)
             return Mirror(run, curves, command)
         except Exception as error:
             _release()
-            wandb_folders.remove(wandb_folders.of(study_dir, run_id) - before)
+            run_folders.remove(run_folders.of(study_dir, run_id) - before)
             reason = _one_line(error)
             if not falls_back:
                 raise ConnectionError(f"W&B cannot start {mode}: {reason}") from None
             if mode == "online":
-                wandb_start.give_up(reason)
+                starting.give_up(reason)
             later = f", and `{command}` uploads it later" * (mode == "online")
             log.warning("W&B cannot start %s; the run goes on%s: %s", mode, later, reason)
     return Mirror()
@@ -234,7 +235,7 @@ def _release() -> None:
 
         if not _open and wandb.run is None:  # a run that the user opened would end as well
             wandb.teardown()
-            wandb_folders.remove_replaced()
+            run_folders.remove_replaced()
     except (Exception, SystemExit) as error:  # wandb exits where its service did not end well
         log.warning("W&B's service did not end well: %s", _one_line(error))
 

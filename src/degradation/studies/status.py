@@ -5,10 +5,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from degradation import listing, records, studies
+from degradation import records
 from degradation.analysis import live, plans
 from degradation.analysis.progress import Planned, Sweep
 from degradation.config import Config
+from degradation.studies import listing, lookup
 
 
 def status(experiment: str, preset: str, seeds: str, overrides: Sequence[str] = ()) -> None:
@@ -38,8 +39,8 @@ def study_of(
     """Where it lies, and its runs: of multiruns that are at work theirs, else those planned, and
     whichever others have been begun; with `seeds` only those planned.
     """
-    chosen = studies.seed_axis(seeds)
-    study, runs = studies.study_of(experiment, preset, [*chosen, *overrides])
+    chosen = lookup.seed_axis(seeds)
+    study, runs = lookup.study_of(experiment, preset, [*chosen, *overrides])
     if chosen:
         return study, listing.planned(runs)
     begun = {path.name for path in records.run_dirs(study)}
@@ -57,6 +58,6 @@ def study_of(
 def _made_as(run_dir: Path) -> Config | None:
     """None where the config cannot be read."""
     try:
-        return studies.config_of(run_dir)
+        return lookup.config_of(run_dir)
     except ValueError:
         return None

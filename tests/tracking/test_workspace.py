@@ -12,13 +12,14 @@ import pytest
 from tests.helpers import tiny_config
 from tests.wandb_server import Server
 
-from degradation import account, cli, config, records, workspace
-from degradation.logged import Study, study_of
+from degradation import cli, config, records
+from degradation.tracking import account, workspace
+from degradation.tracking.logged import Study, study_of
 
 pytest.importorskip("wandb_workspaces", reason="needs the extra `workspace`")
 
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic V1 style")  # wandb_workspaces' own
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MEASURES = ("error_pct", "loss")
 
 

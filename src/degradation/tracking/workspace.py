@@ -8,9 +8,10 @@ A view shows one set of runs in all of its panels, so each kind has keys of its 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from degradation import account, cli, measured, wandb_start
+from degradation import cli, measured
 from degradation.config import ConfigError
-from degradation.logged import Study, study_of
+from degradation.tracking import account, starting
+from degradation.tracking.logged import Study, study_of
 
 if TYPE_CHECKING:
     import wandb_workspaces.reports.v2 as wr
@@ -181,7 +182,7 @@ def save(experiment: str, preset: str, overrides: Sequence[str] = ()) -> str:
     """
     if not account.has_key():
         raise ConfigError(account.NO_KEY)
-    wandb_start.ask()
+    starting.ask()
     import wandb
 
     wandb.setup(wandb.Settings(silent=True))

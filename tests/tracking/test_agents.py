@@ -17,7 +17,7 @@ from tests.wandb_server import KEY, serving
 
 from degradation import cli, config
 
-SWEEP = Path(__file__).parents[1] / "conf" / "wandb_sweep.yaml"
+SWEEP = Path(__file__).parents[2] / "conf" / "wandb_sweep.yaml"
 
 
 def points(sweep: dict[str, Any]) -> list[dict[str, Any]]:

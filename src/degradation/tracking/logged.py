@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from degradation import config, measured, records, studies
+from degradation import config, measured, records
 from degradation.config import KINDS, Config, ConfigError
+from degradation.studies import lookup
 
 ORDER = ("train", "test", "running")
 
@@ -51,9 +52,9 @@ def study_of(
     experiment: str, preset: str, overrides: Sequence[str] = (), entity: str = ""
 ) -> Study:
     """Raises ConfigError, RecordError, and Hydra's errors for an unknown experiment or preset."""
-    folder, planned = studies.arms_of(experiment, preset, overrides)
+    folder, planned = lookup.arms_of(experiment, preset, overrides)
     run_dirs = list(records.run_dirs(folder))
-    runs = {path.name: studies.config_of(path) for path in run_dirs} or planned
+    runs = {path.name: lookup.config_of(path) for path in run_dirs} or planned
     if not runs:
         raise ConfigError(f"{folder}: no runs, and nothing is planned")
     cfgs = list(runs.values())

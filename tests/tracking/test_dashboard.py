@@ -15,13 +15,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from tests.test_tracking import ROWS, arguments, config, history, no_account, read_wandb
+from tests.tracking.test_mirror import ROWS, arguments, config, history, no_account, read_wandb
 
-from degradation import cli, dashboard, tracking, uploads
+from degradation import cli
+from degradation.tracking import dashboard, mirror, uploads
 
 __all__ = ["no_account"]  # a fixture: no W&B account, and an empty folder
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 STUDY = Path("outputs/degradation/quick")
 
 
@@ -29,7 +30,7 @@ def make_copy(seed: int, kind: str = "plain") -> None:
     cfg = config(seed)
     cfg.model.kind = kind
     names = {"run_name": f"{kind}-56-s{seed}", "arm": f"{kind}-56"}
-    with tracking.mirror(cfg, **arguments(STUDY, seed) | names) as copy:
+    with mirror.of_run(cfg, **arguments(STUDY, seed) | names) as copy:
         for row in ROWS:
             copy.log(row)
         copy.log({"iteration": 40, "eval/train_subset_error_pct": 80.0})
@@ -118,7 +119,7 @@ def test_ids_that_are_cut_keep_what_tells_them_apart() -> None:
     for seed in (0, 1):
         name = f"plain-56-{'x' * 150}-s{seed}"
         given = arguments(STUDY, seed) | {"run_name": name, "config_hash": f"{seed:08}"}
-        with tracking.mirror(config(seed), **given) as copy:
+        with mirror.of_run(config(seed), **given) as copy:
             copy.log(ROWS[0])
     assert len(dashboard.files(STUDY)) == 2
 

@@ -18,7 +18,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from degradation import stopping, uploads
+from degradation import stopping
+from degradation.tracking import uploads
 
 if TYPE_CHECKING:
     from degradation.analysis.progress import Planned
@@ -146,7 +147,8 @@ def _runs(overrides: Sequence[str]) -> tuple[dict[str, "Config"], int]:
 
 
 def _urls(cfgs: Iterable["Config"]) -> Iterator[str]:
-    from degradation import account, config
+    from degradation import config
+    from degradation.tracking import account
 
     for study, mode in dict.fromkeys((config.study_dir(cfg), cfg.tracking.mode) for cfg in cfgs):
         with contextlib.suppress(config.ConfigError):  # has had its line

@@ -14,7 +14,7 @@ from tests.helpers import is_alive, on_a_terminal, wait_for
 PROGRAM = r"printf '\033[?1049h\033[?25l\033[?1002hready as %s.' $$; read typed; "
 DRIVER = """
 import contextlib, os, sys
-from degradation import inner_terminal
+from degradation.tracking import inner_terminal
 with inner_terminal.noting_signals() as noted:
     status = inner_terminal.run(
         ["/bin/sh", "-c", sys.argv[1]],

@@ -15,10 +15,11 @@ import filelock
 from hydra.core.override_parser.types import Quote, QuotedString
 from rich.console import Console
 
-from degradation import cli, config, environment, estimate, listing, locks, studies, train
+from degradation import cli, config, environment, locks, train
 from degradation.analysis import claims, live, progress
 from degradation.config import Config, ConfigError, HardwareConfig
 from degradation.data.images import DownloadError, load_images
+from degradation.studies import estimate, listing, lookup
 
 LIMIT_S = 2 * 3600.0
 """Preset `paper` is taken where it will finish within this time."""
@@ -35,7 +36,7 @@ def reproduce(experiment: str, preset: str, seeds: str, data_root: str) -> int:
     """
     from degradation.analysis import report  # here: whoever asks for a plan draws no figures
 
-    overrides = studies.seed_axis(seeds)
+    overrides = lookup.seed_axis(seeds)
     plans = made_plans(experiment, preset, overrides)  # first: a name may be misspelt
     if any(unfinished(plan) for plan in plans.values()):
         needed = {run.data.name for plan in plans.values() for run in plan.values()}
@@ -58,7 +59,7 @@ def reproduce(experiment: str, preset: str, seeds: str, data_root: str) -> int:
 
 def arguments(experiment: str, preset: str, seeds: str, data_root: str) -> list[str]:
     """What to type after `degradation` for the study."""
-    fixed = [f"+experiment={experiment}", f"preset={preset}", *studies.seed_axis(seeds)]
+    fixed = [f"+experiment={experiment}", f"preset={preset}", *lookup.seed_axis(seeds)]
     return [*fixed, f"data.root={quoted(data_root)}"] if data_root else fixed
 
 
@@ -76,7 +77,7 @@ def made_plans(experiment: str, preset: str, overrides: Sequence[str]) -> dict[s
 
     Raises ClaimsError where it claims nothing for the preset: better now than after hours.
     """
-    studies.check_names(experiment=experiment, preset=preset or claims.PRESETS[0])
+    lookup.check_names(experiment=experiment, preset=preset or claims.PRESETS[0])
     presets = [preset] if preset else claims.PRESETS
     plans = {name: cli.sweep(experiment, name, overrides) for name in presets}
     claimed = claims.load(claims.claims_path(experiment))

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from degradation import wandb_file
+from degradation.tracking import run_file
 
 
 class Copy(Protocol):
@@ -41,7 +41,7 @@ def of(study_dir: Path, run_id: str) -> set[Path]:
 def hold(folders: Iterable[Path], rows: int) -> bool:
     """Whether W&B's file has all the rows that it was given."""
     files = [file for folder in folders for file in folder.glob("*.wandb")]
-    return sum(map(wandb_file.rows, files)) >= rows
+    return sum(map(run_file.rows, files)) >= rows
 
 
 def remove(folders: Iterable[Path]) -> None:

@@ -30,8 +30,9 @@ from tests.helpers import (
 )
 from tests.small_study import ROOT, environment, make_checkout
 
-from degradation import cli, config, locks, reproduce, train
+from degradation import cli, config, locks, train
 from degradation.config import ConfigError
+from degradation.studies import reproduce
 
 RUNS = ["plain-8-s0", "plain-8-s1", "residual-8-s0", "residual-8-s1"]
 

@@ -12,8 +12,9 @@ import pytest
 from tests.helpers import descendants, read_json, same_run, snapshot
 from tests.small_study import environment, make_checkout
 
-from degradation import cli, evidence
+from degradation import cli
 from degradation.config import ConfigError
+from degradation.studies import evidence
 
 RUNS = ["plain-8-s0", "plain-8-s1", "residual-8-s0", "residual-8-s1"]
 STUDY = Path("small_shapes", "quick")

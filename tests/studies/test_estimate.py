@@ -6,10 +6,10 @@ import pytest
 import torch
 from tests.helpers import fresh_state, noise_images, tiny_config
 
-from degradation import estimate
 from degradation.config import Config
 from degradation.data.batches import prepare
 from degradation.loop import train
+from degradation.studies import estimate
 
 CPU = torch.device("cpu")
 
