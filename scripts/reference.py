@@ -13,6 +13,7 @@ import hydra
 from degradation import cli, config, identity
 from degradation.benchmark import results
 from degradation.benchmark.results import Part
+from degradation.config import schema
 
 ROOT = Path(__file__).parents[1]
 FRONT = ("start", "steps", "study")
@@ -21,10 +22,10 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def meanings() -> dict[str, str]:
-    """Key -> the text under the field in config.py."""
+    """Key -> the text under the field in schema.py."""
     classes = {
         node.name: node
-        for node in ast.parse(inspect.getsource(config)).body
+        for node in ast.parse(inspect.getsource(schema)).body
         if isinstance(node, ast.ClassDef)
     }
 
