@@ -5,6 +5,7 @@ import hashlib
 import io
 import itertools
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -212,6 +213,22 @@ def test_the_run_goes_on_from_the_newest_that_is_whole(saved: Path, tmp_path: Pa
     (tmp_path / "checkpoint.pt").replace(tmp_path / "checkpoint.new.pt")
     assert checkpoint.load_newest(*arguments) == state.progress()  # the newest, without a word
     assert told == []
+
+
+def test_a_checkpoint_that_does_not_fit_into_memory_stays(saved: Path, tmp_path: Path) -> None:
+    """Continuing from the one before it would lose steps, and the file is as good as ever."""
+
+    class OnFullGPU(torch.optim.SGD):
+        def load_state_dict(self, state_dict: Any) -> None:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB")
+
+    for name in ("checkpoint.pt", "checkpoint.previous.pt"):
+        shutil.copy(saved, tmp_path / name)
+    state = fresh_state(CFG)
+    optimizer = OnFullGPU(state.model.parameters(), lr=0.1, momentum=0.9)
+    with pytest.raises(torch.OutOfMemoryError):
+        checkpoint.load_newest(tmp_path, state.model, optimizer, HASH, remove_damaged=True)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_pickles_with_code_are_not_run(tmp_path: Path) -> None:

@@ -163,6 +163,17 @@ def test_a_diverged_run_ends_at_its_row_and_without_nan(data: Data) -> None:
     assert all(math.isfinite(value) for row in rows for value in row.values())
 
 
+def test_an_evaluation_that_overflows_ends_no_run(data: Data) -> None:
+    """In eval mode a deep plain net multiplies up what its running statistics are behind."""
+    deep = ("model.kind=plain", "model.depth=110", "optim.lr=0.3", "schedule.warmup=none")
+    looking, not_looking = (
+        rows_of(tiny_config(*deep, f"trainer.eval_every={every}"), data) for every in (5, 0)
+    )
+    assert "eval/train_subset_loss" not in looking[0]  # or it shows nothing
+    assert [row["train/loss"] for row in looking] == [row["train/loss"] for row in not_looking]
+    assert looking[-1]["iteration"] == 20
+
+
 def test_loop_in_bf16(data: Data) -> None:
     exact, rounded = (
         rows_of(tiny_config(f"trainer.precision={p}"), data) for p in ("fp32", "bf16")

@@ -13,6 +13,7 @@ from tests.helpers import (
     call,
     command,
     iterations,
+    lines_of,
     make_config,
     only_run,
     read_json,
@@ -161,6 +162,22 @@ def test_killed_between_the_last_checkpoint_and_the_summary(
     assert read_json(run_dir / "summary.json") == read_json(
         only_run(finished / "outputs") / "summary.json"
     )
+
+
+def test_a_diverged_run_killed_before_its_summary_does_not_train_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lost = [*RUN, "optim.lr=1e9", "schedule.warmup=none", "trainer.checkpoint_every=5"]
+    assert call(*lost) == 0
+    run_dir = only_run(tmp_path / "outputs")
+    lines, summary = lines_of(run_dir), read_json(run_dir / "summary.json")
+    assert summary["status"] == "diverged"
+    assert summary["iteration"] < 20
+    (run_dir / "summary.json").unlink()
+    assert call(*lost) == 0
+    assert lines_of(run_dir) == lines
+    assert read_json(run_dir / "summary.json") | {"wall_s": summary["wall_s"]} == summary
 
 
 def test_killed_before_the_first_checkpoint(

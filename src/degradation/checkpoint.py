@@ -108,43 +108,49 @@ def load(
     try:
         content = _unpack(data)
         found, progress = content["config_hash"], dict(content["progress"])
-        assert found.isascii()  # and text in one line, since it is shown
-        assert found.isalnum()
+        _require(found.isascii() and found.isalnum())  # text in one line, since it is shown
         if found == config_hash:
             _check_progress(progress)
-            assert _forms(content["model"]) == _forms(model.state_dict())
-            state = content["optimizer"]["state"]
-            _check_state(state, optimizer, progress["iteration"])
-            settings = optimizer.state_dict()["param_groups"]
-            optimizer.load_state_dict({"state": state, "param_groups": settings})
-            model.load_state_dict(content["model"])
+            _require(_forms(content["model"]) == _forms(model.state_dict()))
+            _check_state(content["optimizer"]["state"], optimizer, progress["iteration"])
+    except MemoryError:
+        raise
     except Exception:  # pickle and torch raise whatever the bytes lead them to
         raise CheckpointError(
             f"{path}: cut short or altered, not a checkpoint of this run"
         ) from None
     if found != config_hash:
         raise CheckpointError(f"{path}: made by config {found}, this run's is {config_hash}")
+    # of a whole file only for want of memory, which says nothing against the file
+    settings = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": content["optimizer"]["state"], "param_groups": settings})
+    model.load_state_dict(content["model"])
     return progress
 
 
+def _require(condition: bool) -> None:
+    """Of what somebody else may have written, so also where Python leaves `assert` out."""
+    if not condition:
+        raise ValueError
+
+
 def _check_progress(progress: Progress) -> None:
-    """Asserts that the loop could have come so far."""
+    """Raises ValueError unless the loop could have come so far."""
     iteration, recorded, totals = (progress[key] for key in ("iteration", "recorded", "totals"))
-    assert (
-        type(iteration) is type(recorded) is type(totals["steps"]) is type(totals["images"]) is int
-    )
-    assert -1 <= recorded <= iteration
-    assert totals["steps"] == iteration - max(recorded, 0)
-    assert totals["images"] >= totals["steps"]
-    assert _form(totals["loss"]) == _form(torch.zeros(()))
-    assert _form(totals["wrong"]) == _form(torch.zeros((), dtype=torch.int64))
-    assert math.isfinite(progress["wall_s"])
+    counts = (iteration, recorded, totals["steps"], totals["images"])
+    _require(all(type(count) is int for count in counts))
+    _require(-1 <= recorded <= iteration)
+    _require(totals["steps"] == iteration - max(recorded, 0))
+    _require(totals["images"] >= totals["steps"])
+    _require(_form(totals["loss"]) == _form(torch.zeros(())))
+    _require(_form(totals["wrong"]) == _form(torch.zeros((), dtype=torch.int64)))
+    _require(math.isfinite(progress["wall_s"]))
 
 
 def _check_state(
     state: Mapping[int, Mapping[str, Tensor]], optimizer: torch.optim.Optimizer, steps: int
 ) -> None:
-    """Asserts that it has added up so much for each parameter."""
+    """Raises ValueError unless it has added up so much for each parameter."""
     (group,) = optimizer.param_groups
     names: tuple[str, ...] = ("momentum_buffer",) if group.get("momentum") else ()
     if isinstance(optimizer, torch.optim.Adam):
@@ -153,8 +159,8 @@ def _check_state(
         index: {name: _form(torch.zeros(()) if name == "step" else parameter) for name in names}
         for index, parameter in enumerate(group["params"] if names and steps else ())
     }
-    assert {index: _forms(kept) for index, kept in state.items()} == expected
-    assert all(kept["step"] == steps for kept in state.values() if "step" in kept)
+    _require({index: _forms(kept) for index, kept in state.items()} == expected)
+    _require(all(kept["step"] == steps for kept in state.values() if "step" in kept))
 
 
 def _unpack(data: bytes) -> dict[str, Any]:

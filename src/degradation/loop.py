@@ -59,8 +59,8 @@ class State:
 
 
 def train(state: State, data: Data, cfg: Config, probes: Sequence[Probe] = ()) -> Iterator[Row]:
-    """Takes the steps that are left and yields a row every `record_every`; a row leaves out
-    what is not finite, and is then the last. Yields an empty row where a GPU has been given
+    """Takes the steps that are left and yields a row every `record_every`; a row leaves out what is
+    not finite, and without a training loss is the last. Yields an empty row where a GPU was given
     TURN_STEPS, or the row's last ones: the turn of the runs beside this one. Raises Stopped between
     two steps, where the state is one to continue from.
     """
@@ -86,17 +86,18 @@ def train(state: State, data: Data, cfg: Config, probes: Sequence[Probe] = ()) -
                 yield {}
         row = _entries("train/", step.read(), state.model)  # synchronises
         since = _lap(state, since)
-        images_per_s = (last - first) * trainer.batch_size / (state.wall_s - wall_s)
+        speed = (last - first) * trainer.batch_size / (state.wall_s - wall_s)
         row |= evaluations(state, data, cfg) if math.isfinite(row["train/loss"]) else {}
         if _due(last, trainer.probe_every, cfg):
             row |= _probed(state, probes)
         _lap(state, since)
         state.totals.clear()
         state.recorded = last
-        head = _head(state, data, cfg) | {"images_per_s": round(images_per_s, 1)}
-        finite = {key: value for key, value in row.items() if math.isfinite(value)}
-        yield head | finite
-        if len(finite) < len(row):
+        head = _head(state, data, cfg)
+        if last > first:  # else its steps were taken before a stop
+            head["images_per_s"] = round(speed, 1)
+        yield head | {key: value for key, value in row.items() if math.isfinite(value)}
+        if not math.isfinite(row["train/loss"]):  # else only an evaluation may have overflowed
             return
         since = time.perf_counter()  # not counting what others did with the row
 

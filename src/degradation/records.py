@@ -178,14 +178,12 @@ def rows_of(content: bytes, path: Path, before: Sequence[Row] = ()) -> list[Row]
     for number, line in enumerate(content.split(b"\n")[:-1], len(before) + 1):
         try:
             row = plain.json_of(line)
-            assert all(map(plain.is_number, row.values()))
-            assert isinstance(row["iteration"], int)
-            assert row["iteration"] > at
-            at = row["iteration"]
-        except (PlainError, KeyError, AttributeError, AssertionError):
-            raise RecordError(
-                f"{path}: line {number} is not a line of a record: {line[:60]!r}"
-            ) from None
+            is_row = all(map(plain.is_number, row.values())) and isinstance(row["iteration"], int)
+        except (PlainError, KeyError, AttributeError):
+            is_row = False
+        if not is_row or row["iteration"] <= at:
+            raise RecordError(f"{path}: line {number} is not a line of a record: {line[:60]!r}")
+        at = row["iteration"]
         rows.append(row)
     return rows
 

@@ -195,6 +195,8 @@ def _recorded(
     name, path = writer.run_dir.name, writer.run_dir / checkpoint.CHECKPOINT
 
     def save() -> None:
+        if writer.rows and has_diverged(writer.rows[-1]):
+            return  # or a run that is continued would train on
         progress, made_by = state.progress(), config.config_hash(cfg)
         checkpoint.save(path, state.model, state.optimizer, progress, made_by)
 
@@ -239,6 +241,11 @@ def fresh_state(cfg: Config, device: torch.device) -> State:
     model = build_model(cfg.model, image_shape(cfg.data), cfg.hardware.checkpoint_activations)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return State(model, build_optimizer(model, cfg.optim))
+
+
+def has_diverged(row: Row) -> bool:
+    """Whether it is the last row of a run whose loss was not finite."""
+    return row["iteration"] > 0 and "train/loss" not in row
 
 
 def _checkpoint_due(iteration: int, cfg: Config) -> bool:
