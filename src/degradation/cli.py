@@ -25,6 +25,9 @@ from omegaconf.errors import OmegaConfBaseException
 from degradation import config, identity, lines, plain, stopping
 from degradation.config import Config, ConfigError
 
+Made = Callable[[Config], Config]
+"""A config as it is made somewhere: `environment.on_this_machine`, or as it stands."""
+
 FIRST_SPEAKS_S = 60
 """Seconds in which one of several processes must find what is wrong, so that one line is enough."""
 
@@ -63,24 +66,30 @@ OmegaConf.clear_resolver("oc.env")  # a record would keep what it looks up
 
 def baseline(cfg: Config) -> Config:
     """The config of cfg's study at its kind and depth before any other override; what differs from
-    it goes into a run's name.
+    it goes into a run's name. Composed by the Hydra that is at work.
     """
-    arm = [f"model.kind={cfg.model.kind}", f"model.depth={cfg.model.depth}"]
-    return config.unchecked(hydra.compose("config", [*_study(cfg.experiment, cfg.preset), *arm]))
+    return _at_arm(_study(cfg.experiment, cfg.preset), cfg)
 
 
-def _study(experiment: str, preset: str) -> list[str]:
+def _study(experiment: str, preset: str) -> DictConfig:
     chosen = [] if experiment == "adhoc" else [f"+experiment={experiment}"]
-    return [f"preset={preset}", *chosen]
+    return hydra.compose("config", [f"preset={preset}", *chosen])
 
 
-def sweep(experiment: str, preset: str, overrides: Sequence[str] = ()) -> dict[str, Config]:
+def _at_arm(study: DictConfig, cfg: Config) -> Config:
+    arm = {"model": {"kind": cfg.model.kind, "depth": cfg.model.depth}}
+    return config.unchecked(OmegaConf.merge(study, arm))  # type: ignore[arg-type]
+
+
+def sweep(
+    experiment: str, preset: str, overrides: Sequence[str] = (), made: Made = lambda cfg: cfg
+) -> dict[str, Config]:
     """A study's runs by name, in the order in which they are started; an override replaces an axis.
 
     Raises Hydra's errors for an unknown experiment or preset and ConfigError for a wrong value.
     """
     study = [f"+experiment={experiment}", f"preset={preset}"]
-    return named(config.from_dict(point) for point in points([*study, *overrides]))
+    return named(map(config.from_dict, points([*study, *overrides])), made)
 
 
 def points(overrides: Sequence[str]) -> list[DictConfig]:
@@ -115,19 +124,16 @@ def points(overrides: Sequence[str]) -> list[DictConfig]:
         return [at(point) for point in product(*choices)]
 
 
-def named(runs: Iterable[Config]) -> dict[str, Config]:
-    """Runs by the names of their directories."""
-
-    @cache
-    def study(experiment: str, preset: str) -> DictConfig:
-        return hydra.compose("config", _study(experiment, preset))
-
-    def base(cfg: Config) -> Config:
-        arm = {"model": {"kind": cfg.model.kind, "depth": cfg.model.depth}}
-        return config.unchecked(OmegaConf.merge(study(cfg.experiment, cfg.preset), arm))  # type: ignore[arg-type]
-
+def named(runs: Iterable[Config], made: Made = lambda cfg: cfg) -> dict[str, Config]:
+    """Runs by the names of their directories, as they are `made`."""
+    study = cache(_study)
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return {config.run_name(run, base(run)): run for run in runs}
+        return {
+            config.run_name(made(run), made(_at_arm(study(run.experiment, run.preset), run))): made(
+                run
+            )
+            for run in runs
+        }
 
 
 def _is_composed(choice: str) -> bool:

@@ -54,6 +54,17 @@ def test_every_arm_with_its_runs_and_what_is_left(capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("asked", ["preset=paper", "trainer.precision=tf32"])
+def test_runs_are_found_by_the_names_that_this_machine_gives_them(
+    asked: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A CPU has no TF32, neither for the run nor for what it is named from."""
+    sweep = ("-m", asked, *RUN, "model.depth=8", "hardware.device=cpu", "model.kind=plain,residual")
+    assert call(*sweep) == 0
+    assert told(capsys)[0] == "2 runs: 2 ended, 0 not, 0 refused"
+
+
+@pytest.mark.usefixtures("here")
 def test_one_run_has_no_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(*RUN, "model.depth=8") == 0
     assert " runs: " not in capsys.readouterr().out

@@ -232,8 +232,9 @@ def _csv_row(row: dict[str, str], where: str) -> tuple[tuple[str, int, int], int
             for column, key in CSV_COLUMNS.items()
             if (row.get(column) or "").strip()
         }
-        assert all(map(is_number, (depth, seed, iteration))), "beyond 64 bits"
-    except (ValueError, TypeError, AssertionError) as error:
+        if not all(map(is_number, (depth, seed, iteration))):
+            raise ValueError("beyond 64 bits")
+    except (ValueError, TypeError) as error:
         raise StudyError(
             f"{where}: {error}; accepted: whole numbers for depth, seed, iteration, and numbers"
         ) from None

@@ -142,8 +142,10 @@ def _runs(overrides: Sequence[str]) -> tuple[dict[str, "Config"], int]:
     points, cfgs = cli.points(overrides), []
     for point in points:
         with contextlib.suppress(ValueError):
-            cfgs.append(environment.on_this_machine(config.from_dict(point)))
-    return cli.named(cfgs), len(points) - len(cfgs)
+            cfg = config.from_dict(point)
+            environment.on_this_machine(cfg)  # which may refuse it
+            cfgs.append(cfg)
+    return cli.named(cfgs, environment.on_this_machine), len(points) - len(cfgs)
 
 
 def _urls(cfgs: Iterable["Config"]) -> Iterator[str]:

@@ -79,16 +79,13 @@ def made_plans(experiment: str, preset: str, overrides: Sequence[str]) -> dict[s
     """
     lookup.check_names(experiment=experiment, preset=preset or claims.PRESETS[0])
     presets = [preset] if preset else claims.PRESETS
-    plans = {name: cli.sweep(experiment, name, overrides) for name in presets}
+    made = environment.on_this_machine
+    plans = {name: cli.sweep(experiment, name, overrides, made) for name in presets}
     claimed = claims.load(claims.claims_path(experiment))
     if preset:
         claimed.for_preset(preset)
     with_claims = {name for claim in claimed.claims for name in claim.presets}
-    return {
-        name: {run: environment.on_this_machine(cfg) for run, cfg in plan.items()}
-        for name, plan in plans.items()
-        if name in with_claims
-    }
+    return {name: plan for name, plan in plans.items() if name in with_claims}
 
 
 def with_data(experiment: str, data_root: str) -> str:
