@@ -3,8 +3,10 @@
 import getpass
 import json
 import os
+import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,14 +59,29 @@ def test_without_git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert (described["git_commit"], described["git_dirty"]) == (None, False)
 
 
+def test_a_copy_within_another_repository_is_not_of_its_commit(tmp_path: Path) -> None:
+    for part in ("src", "conf"):
+        shutil.copytree(CHECKOUT / part, tmp_path / "copy" / part)
+    identity_of = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for arguments in (["init", "-q"], [*identity_of, "commit", "-q", "--allow-empty", "-m", "x"]):
+        subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
+    show = "from degradation import environment; print(environment.code_state())"
+    found = subprocess.run(
+        [sys.executable, "-c", show], capture_output=True, text=True, check=True,
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "copy" / "src")},
+    )  # fmt: skip
+    assert found.stdout.strip() == "{'git_commit': None, 'git_dirty': False}"
+
+
 def test_names_neither_user_host_folder_nor_key(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "0123456789" * 4)
     monkeypatch.setenv("SOME_VARIABLE", "a-value-of-the-environment")
     overrides = ["data.root=/home/somebody/data", f"output_root={tmp_path}", "seed=3"]
+    overrides.append("tracking.entity=somebody")
     text = json.dumps(environment.describe(CPU, overrides))
-    assert "degradation data.root=... output_root=... seed=3" in text
+    assert "degradation data.root=... output_root=... seed=3 tracking.entity=..." in text
     secrets = ["0123456789", "a-value-of-the-environment", "somebody", str(tmp_path)]
     for secret in [*secrets, socket.gethostname(), str(CHECKOUT), str(Path.home())]:
         assert secret not in text
@@ -78,6 +95,11 @@ def test_command_can_be_pasted_into_a_shell() -> None:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert shown.stdout.splitlines() == ["schedule.milestones=[1, 2]", "experiment=a'b"]
+
+
+def test_command_of_a_run_of_a_sweep_makes_that_run_alone() -> None:
+    line = environment.command(["+experiment=depth_sweep", "model.kind=plain"])
+    assert line == "degradation +experiment=depth_sweep model.kind=plain hydra.mode=RUN"
 
 
 @pytest.mark.parametrize("name", ["cpu", "auto"])

@@ -156,7 +156,7 @@ def test_environment_holds_the_command_that_makes_the_run(
 
 
 def test_kept_files_name_no_folder_of_the_machine(finished: Finished) -> None:
-    for name in ("environment.json", "metrics.jsonl", "summary.json"):
+    for name in ("config.yaml", "environment.json", "metrics.jsonl", "summary.json"):
         assert str(finished.folder) not in (finished.run_dir / name).read_text()
         assert str(Path.home()) not in (finished.run_dir / name).read_text()
 

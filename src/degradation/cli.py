@@ -61,7 +61,8 @@ def from_table(name: str, *keys: str) -> float:
 
 ConfigStore.instance().store(name="schema", node=Config)
 OmegaConf.register_new_resolver("table", from_table)
-OmegaConf.clear_resolver("oc.env")  # a record would keep what it looks up
+for _resolver in ("oc.env", "oc.create"):  # a record would keep the one, the other makes objects
+    OmegaConf.clear_resolver(_resolver)
 
 
 def baseline(cfg: Config) -> Config:

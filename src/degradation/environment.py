@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import shlex
 import subprocess
 from dataclasses import replace
@@ -16,7 +17,8 @@ from degradation import distributed, plain
 from degradation.config import Config, ConfigError, HardwareConfig, TrainerConfig
 
 PACKAGES = ("torch", "torchvision", "numpy", "hydra-core", "wandb")
-COMMIT = Path(__file__).parents[2] / "offline" / "commit.json"
+ROOT = Path(__file__).resolve().parents[2]
+COMMIT = ROOT / "offline" / "commit.json"
 CODE = (":/src", ":/conf")
 """What can make a commit's run another one, files that git does not know yet included."""
 
@@ -42,6 +44,8 @@ def select_device(cfg: HardwareConfig) -> torch.device:
     try:
         value = torch.zeros(1, device=name)
         value.item()  # `meta` exists, but holds no values
+    except torch.OutOfMemoryError:
+        raise
     except (RuntimeError, AssertionError, NotImplementedError, ModuleNotFoundError):
         raise ConfigError(
             f"hardware.device: {name!r} is not on this machine; accepted: {_devices()}"
@@ -118,14 +122,16 @@ def _version(package: str) -> str | None:
 
 
 def code_state() -> dict[str, Any]:
-    """The checkout's commit, and whether its code differs from it. In a copy without `.git` they
-    are those of the checkout it was made of, if `make bundle` left word of them.
+    """The checkout's commit, and whether its code differs from it, or may. In a copy without `.git`
+    they are those of the checkout it was made of, if `make bundle` left word of them.
     """
-    commit = _git("rev-parse", "HEAD")
-    if commit is None and COMMIT.exists():
-        return _left_word()
+    top = _git("rev-parse", "--show-toplevel")
+    is_ours = top is not None and Path(top).resolve() == ROOT  # and not a repository around a copy
+    commit = _git("rev-parse", "HEAD") if is_ours else None
+    if commit is None:
+        return _left_word() if COMMIT.exists() else {"git_commit": None, "git_dirty": False}
     changes = _git("status", "--porcelain", "--untracked-files=all", "--", *CODE)
-    return {"git_commit": commit, "git_dirty": bool(changes)}
+    return {"git_commit": commit, "git_dirty": changes != ""}
 
 
 def _left_word() -> dict[str, Any]:
@@ -152,10 +158,13 @@ def _cpu_name() -> str:
 
 
 def command(overrides: list[str]) -> str:
-    """The command that makes this one run; the values of keys that name folders of this machine are
-    left out.
+    """The command that makes this one run, also where its experiment is a sweep; who it is tracked
+    for and the folders of this machine are left out.
     """
-    shown = [o if "root=" not in o else o.partition("=")[0] + "=..." for o in overrides]
+    private = re.compile(r"((?:.*root|tracking\.entity)=).*", re.DOTALL)
+    shown = [private.sub(r"\1...", override) for override in overrides]
+    if any(override.startswith("+experiment=") for override in overrides):
+        shown.append("hydra.mode=RUN")
     processes = distributed.size()
     torchrun = ["torchrun", f"--nproc_per_node={processes}", "-m"] if processes > 1 else []
     return shlex.join([*torchrun, "degradation", *shown])

@@ -153,7 +153,7 @@ def _locked(cfg: Config, run_dir: Path, overrides: list[str], load: Loader) -> T
         return (yield from _beside_the_first(state, data, cfg))
     described = environment.describe(device, overrides)
     recorded = config.to_dict(cfg)
-    recorded["data"]["root"] = None  # a folder of this machine
+    recorded["data"]["root"], recorded["output_root"] = None, Config.output_root  # places here
     resume_at = state.recorded if progress else None
     writer = records.Writer(run_dir, recorded, described, resume_at)
     try:
