@@ -29,6 +29,8 @@ class Server:
         """Of every answer from now on; 0: none, the socket hangs."""
         self.hanging = 0
         """Requests that wait for an answer."""
+        self.deleted = ""
+        """Id of a run that somebody has deleted, which W&B does not take again."""
         self.mended = threading.Event()
         self.then: Callable[[], object] = lambda: None
         """Happens when a run's first rows arrive."""
@@ -121,8 +123,12 @@ class _Handler(BaseHTTPRequestHandler):
             return self._file_stream(self.path.split("/")[-2], request)
         operation = re.search(r"(?:query|mutation)\s+(\w+)", request["query"])
         answer = getattr(self, f"_{operation[1]}", None) if operation else None
+        variables = request.get("variables") or {}
+        if variables.get("name") == self.state.deleted:
+            gone = f"run {variables['name']} was previously created and deleted"
+            return {"errors": [{"message": gone}], "data": None}
         if answer:
-            return {"data": answer(request.get("variables") or {})}
+            return {"data": answer(variables)}
         return {"data": {}}
 
     def _file_stream(self, run_id: str, request: dict[str, Any]) -> dict[str, Any]:

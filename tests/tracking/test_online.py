@@ -12,7 +12,7 @@ from tests.tracking.test_mirror import history, read_wandb, without_kinds
 from tests.wandb_server import Server
 
 from degradation import cli, config, records
-from degradation.tracking import copies, dashboard, mirror, uploads
+from degradation.tracking import copies, dashboard, mirror, starting, uploads
 
 RUN = ("data=shapes", *TINY)
 ROWS: list[records.Row] = [
@@ -121,6 +121,67 @@ def test_sync_uploads_each_row_once_however_often(
     assert server.rows(id_of(second)) == ROWS
 
 
+def test_a_run_made_anew_is_another_one_for_the_server(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Mixed with the first it would be neither; both are still there to be compared."""
+    first = make_record(0, ROWS, True)
+    assert sync(capsys)[0] == 0
+    other = [row | {"train/loss": row["train/loss"] + 5} for row in ROWS]
+    for again, rows in (("-again1", other), ("-again2", ROWS)):
+        make_record(0, rows, True)
+        assert sync(capsys)[1].startswith("1 of 1 runs uploaded, 0 had been: ")
+        assert server.rows(id_of(first)) == ROWS
+        assert server.rows(id_of(first) + again) == rows
+    later = [row | {"wall_s": row["wall_s"] + 1} for row in ROWS]
+    make_record(0, later, True)  # the same numbers at another time
+    assert sync(capsys)[1].startswith("0 of 1 runs uploaded, 1 had been: ")
+
+
+def test_an_online_run_made_anew_is_another_one_too(server: Server, tmp_path: Path) -> None:
+    assert call(*RUN, "tracking=online") == 0
+    run_dir = only_run(tmp_path / "outputs")
+    run = records.read_run(run_dir)
+    shutil.rmtree(run_dir)
+    assert call(*RUN, "tracking=online") == 0
+    first, second = server.lines
+    assert first == id_of(run)
+    assert without_times(server.rows(second)) == without_times(server.rows(first))
+
+
+def test_a_run_that_the_server_refuses_keeps_no_other_from_it(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [make_record(seed, ROWS, True) for seed in (0, 1, 2)]
+    server.deleted = id_of(runs[0])
+    status, out, err = sync(capsys)
+    assert (status, err.count("\n")) == (1, 1)
+    assert err.startswith(f"error: {runs[0].name}: W&B cannot start online: ")
+    assert err.endswith(" was previously created and deleted\n")
+    assert out.startswith("2 of 3 runs uploaded, 0 had been: ")
+    assert set(server.lines) == {id_of(run) for run in runs[1:]}
+
+    with mirror.of_run(
+        config.from_dict(runs[0].config | {"tracking": {"mode": "online"}}),
+        run_name=runs[0].name, arm=runs[0].arm, config_hash=id_of(runs[0])[-8:],
+        study_dir=tmp_path,
+    ) as copy:  # fmt: skip
+        assert copy.alive
+        assert copy.url is None  # offline
+    assert not starting.is_away()
+
+
+def test_where_wandbs_folder_cannot_be_had_a_run_goes_on_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    wandb = tmp_path / "outputs/adhoc/quick/wandb"
+    wandb.parent.mkdir(parents=True)
+    wandb.touch()  # or somebody else's, which stops everyone but root
+    assert call(*RUN, "tracking=offline") == 0
+    assert lines_of(only_run(tmp_path / "outputs"))[-1]["iteration"] == 20
+
+
 def test_sync_ends_what_an_online_run_could_not_send(
     server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -190,7 +251,7 @@ def test_a_sweep_tells_its_address_at_its_first_run_and_at_its_end(
         project = f"W&B: {server.url}/student/degradation"
         assert [told[0].partition("/runs/")[0], told[1:]] == [project, [project]]
         assert out.endswith(f"{project}\n")
-    assert len(server.runs) == 2
+    assert len(server.runs) == 4  # made anew they are others
 
 
 @pytest.fixture

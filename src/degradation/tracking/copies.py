@@ -12,7 +12,7 @@ import filelock
 from degradation import config, locks, records
 from degradation.config import Config, ConfigError
 from degradation.records import Run
-from degradation.tracking import account, mirror, uploads
+from degradation.tracking import account, mirror, starting, uploads
 
 
 def mirror_study(study: Path) -> int:
@@ -31,7 +31,8 @@ def mirror_study(study: Path) -> int:
 def sync_study(study: Path) -> int:
     """Uploads what the server has not, and returns the exit status: 0 if it then has all.
 
-    Raises ConfigError where there are no runs or no key, and ConnectionError.
+    Raises ConfigError where there are no runs or no key, and ConnectionError where the server is
+    away; of a run that it refuses there is a line.
     """
     run_dirs = runs_of(study)
     if not account.has_key():
@@ -41,9 +42,19 @@ def sync_study(study: Path) -> int:
     for run_dir in run_dirs:
         with _read_alone(run_dir) as run:
             had += (has := bool(run and _is_uploaded(run, study)))
-            sent += bool(run and not has and copy_run(run, study, "online"))
+            sent += bool(run and not has and _send(run, study))
     print(f"{sent} of {len(run_dirs)} runs uploaded, {had} had been: {uploads.project_url(study)}")
     return 0 if had + sent == len(run_dirs) else 1
+
+
+def _send(run: Run, study: Path) -> bool:
+    try:
+        return copy_run(run, study, "online")
+    except ConnectionError as error:
+        if starting.is_away():
+            raise
+        print(f"error: {run.name}: {error}", file=sys.stderr)
+        return False
 
 
 def runs_of(*places: Path) -> Sequence[Path]:
@@ -111,7 +122,8 @@ def _read(run_dir: Path) -> Run | None:
 def _is_uploaded(run: Run, study: Path) -> bool:
     cfg = _config(run)
     note = uploads.read(study, mirror.id_of(cfg, run.name, config.config_hash(cfg)))
-    return bool(note and (note.rows, note.ended) == (len(run.rows), run.summary is not None))
+    is_whole = note and (note.rows, note.ended) == (len(run.rows), run.summary is not None)
+    return bool(note and is_whole and note.is_of(run.rows))
 
 
 def _config(run: Run) -> Config:

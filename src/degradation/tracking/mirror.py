@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,11 +21,10 @@ from degradation import measured
 from degradation.config import Config
 from degradation.tracking import run_folders, starting, uploads
 from degradation.tracking.account import resolve_mode
+from degradation.tracking.uploads import Row
 
 if TYPE_CHECKING:
     import wandb
-
-Row = Mapping[str, float]
 
 log = logging.getLogger(__name__)
 _open: "list[Mirror]" = []
@@ -44,7 +44,7 @@ class Mirror:
         self._run, self._curves, self._sync = run, curves or {}, sync
         self.alive = run is not None
         self._fatal_before = len(starting.Told.fatal)
-        self.rows = 0
+        self.rows: list[Row] = []
         self.has_summary = False
         self.has_all = False
         """Whether W&B has taken all that there was, once the run has ended."""
@@ -63,7 +63,7 @@ class Mirror:
                 again = {name: row[key] for name, key in self._curves.items() if key in row}
                 # Without commit W&B keeps a row in memory until the next; a kill would lose it.
                 run.log({**row, **again}, step=int(row["iteration"]), commit=True)
-                self.rows += 1
+                self.rows.append(row)
 
     def summarize(self, summary: Mapping[str, Any]) -> None:
         """The numbers the run ended with; W&B adds the last value of each column by itself."""
@@ -114,7 +114,7 @@ def of_run(
     `rows_so_far` are the kept rows of a run that is continued. In the end W&B has the rows of the
     record: offline, this attempt's copy replaces the older ones; online, the server keeps the rows
     it has and gets those after them. Where the server cannot be had it is offline too; without
-    `falls_back` that raises ConnectionError. Raises what `resolve_mode` raises, and nothing else.
+    `falls_back` that raises ConnectionError. Otherwise raises what `resolve_mode` raises alone.
     """
     mode = resolve_mode(cfg.tracking.mode)
     if mode == "off":
@@ -123,7 +123,8 @@ def of_run(
     config = dataclasses.asdict(cfg) | {"config_hash": config_hash, "git_commit": git_commit}
     del config["output_root"], config["data"]["root"]  # places on this machine
     our_id = id_of(cfg, run_name, config_hash)
-    run_id = _id_in_wandb(study_dir, our_id)
+    before = _note_before(study_dir, our_id, rows_so_far)
+    run_id = before.id
     older = run_folders.of(study_dir, our_id) | run_folders.of(study_dir, run_id)
     kind, curves = cfg.model.kind, measured.curves(config)
     copy = _start(
@@ -140,7 +141,7 @@ def of_run(
         config=config,
     )
     newer = (run_folders.of(study_dir, our_id) | run_folders.of(study_dir, run_id)) - older
-    note = uploads.Note(run_id, copy.url) if copy.url else None
+    note = uploads.Note(run_id, copy.url, again=before.again) if copy.url else None
     exit_code = 1
     try:
         _keep(study_dir, our_id, note)
@@ -152,10 +153,11 @@ def of_run(
         exit_code = 0
     finally:
         copy.finish(exit_code)
-        copy.has_all &= bool(note) or run_folders.hold(newer, copy.rows)
+        copy.has_all &= bool(note) or run_folders.hold(newer, len(copy.rows))
         if copy.has_all and note:
-            ended = copy.has_summary
-            _keep(study_dir, our_id, dataclasses.replace(note, rows=copy.rows, ended=ended))
+            whole = dataclasses.replace(note, rows=len(copy.rows), ended=copy.has_summary)
+            digest = uploads.digest(copy.rows)
+            _keep(study_dir, our_id, dataclasses.replace(whole, digest=digest))
 
 
 def id_of(cfg: Config, run_name: str, config_hash: str) -> str:
@@ -178,10 +180,15 @@ def agents_id() -> str | None:
     return os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
 
 
-def _id_in_wandb(study_dir: Path, our_id: str) -> str:
-    """An agent's stays the run's also where it is continued without the agent."""
-    note = uploads.read(study_dir, our_id)
-    return agents_id() or (note.id if note else our_id)
+def _note_before(study_dir: Path, our_id: str, rows_so_far: Sequence[Row]) -> uploads.Note:
+    """What W&B has of the run, or nothing. An agent's id stays the run's also where it is continued
+    without the agent; one that is made anew is another run there, which keeps what it has.
+    """
+    note = uploads.read(study_dir, our_id) or uploads.Note(our_id, "")
+    if not note.is_of(rows_so_far):
+        again = note.again + 1
+        note = uploads.Note(_short(f"{our_id}-again{again}"), "", again=again)
+    return dataclasses.replace(note, id=agents_id() or note.id)
 
 
 def _keep(study_dir: Path, our_id: str, note: uploads.Note | None) -> None:
@@ -207,7 +214,7 @@ def _start(
     for mode in dict.fromkeys(modes):
         if mode == "online" and falls_back and starting.is_away():
             continue
-        before = run_folders.of(study_dir, run_id)
+        before, began = run_folders.of(study_dir, run_id), time.monotonic()
         try:
             run = starting.init(mode, study_dir, id=run_id, **identity)
             return Mirror(run, curves, command)
@@ -215,10 +222,10 @@ def _start(
             _release()
             run_folders.remove(run_folders.of(study_dir, run_id) - before)
             reason = _one_line(error)
+            if mode == "online" and time.monotonic() - began >= starting.SETTINGS["init_timeout"]:
+                starting.give_up(reason)  # a run that it refuses at once says nothing of the others
             if not falls_back:
                 raise ConnectionError(f"W&B cannot start {mode}: {reason}") from None
-            if mode == "online":
-                starting.give_up(reason)
             later = f", and `{command}` uploads it later" * (mode == "online")
             log.warning("W&B cannot start %s; the run goes on%s: %s", mode, later, reason)
     return Mirror()

@@ -2,6 +2,7 @@
 once it is whole.
 """
 
+import contextlib
 import logging
 import re
 import shutil
@@ -9,13 +10,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from degradation.tracking import run_file
+from degradation.tracking import run_file, uploads
 
 
 class Copy(Protocol):
     """Of a run, by W&B."""
 
-    rows: int
+    rows: list[uploads.Row]
     has_all: bool
 
 
@@ -31,17 +32,19 @@ _replaced: list[_Replaced] = []
 
 
 def of(study_dir: Path, run_id: str) -> set[Path]:
-    """Other runs may add and remove theirs meanwhile."""
+    """Other runs may add and remove theirs meanwhile. None where they cannot be looked at."""
     name = re.compile(rf"(offline-)?run-\d+_\d+-{re.escape(run_id)}(-\d+)?")
-    folder = study_dir / "wandb"
-    found = folder.iterdir() if folder.is_dir() else ()
-    return {entry for entry in found if name.fullmatch(entry.name)}
+    with contextlib.suppress(OSError):
+        return {entry for entry in (study_dir / "wandb").iterdir() if name.fullmatch(entry.name)}
+    return set()
 
 
 def hold(folders: Iterable[Path], rows: int) -> bool:
-    """Whether W&B's file has all the rows that it was given."""
-    files = [file for folder in folders for file in folder.glob("*.wandb")]
-    return sum(map(run_file.rows, files)) >= rows
+    """Whether W&B's file has all the rows that it was given, as far as it can be read."""
+    with contextlib.suppress(OSError):
+        files = [file for folder in folders for file in folder.glob("*.wandb")]
+        return sum(map(run_file.rows, files)) >= rows
+    return False
 
 
 def remove(folders: Iterable[Path]) -> None:
@@ -58,7 +61,7 @@ def remove_replaced() -> None:
     """Once the new copies are on the disk, or the server has taken all."""
     while _replaced:
         older, newer, copy, online = _replaced.pop()
-        if copy.has_all if online else hold(newer, copy.rows):
+        if copy.has_all if online else hold(newer, len(copy.rows)):
             remove(older)
         elif not online:
             names = ", ".join(folder.name for folder in newer)

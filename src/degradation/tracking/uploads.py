@@ -5,7 +5,10 @@ So `make sync` need not ask the server, and a run whose id W&B's agent has chose
 
 import contextlib
 import dataclasses
+import hashlib
+import json
 import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +16,9 @@ from degradation import plain
 from degradation.records import write_json
 
 TOLD = ".told"
+TIMES = ("wall_s", "images_per_s")
+
+Row = Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,24 @@ class Note:
     """As many lines of the record as were there when an upload ended well."""
     ended: bool = False
     """Whether the record's end was."""
+    digest: str = ""
+    """Of those lines."""
+    again: int = 0
+    """How often the run has been made anew, after the server had had it to some end."""
+
+    def is_of(self, rows: Sequence[Row]) -> bool:
+        """Whether a record with these lines so far is that of the run that was uploaded, which may
+        go on from before its last ones, and not of one that was made in its place.
+        """
+        if len(rows) < self.rows:
+            return bool(rows)
+        return self.digest in ("", digest(rows[: self.rows]))
+
+
+def digest(rows: Iterable[Row]) -> str:
+    """Of what was measured: made again, a run has other times and the same numbers."""
+    measured = [{key: row[key] for key in sorted(row) if key not in TIMES} for row in rows]
+    return hashlib.sha256(json.dumps(measured).encode()).hexdigest()[:16]
 
 
 def write(study_dir: Path, our_id: str, note: Note) -> None:
@@ -88,5 +112,12 @@ def _note(path: Path) -> Note | None:
         note = Note(**plain.json_of(path.read_bytes()))
     except (OSError, plain.PlainError, TypeError):
         return None
-    is_ours = [type(value) for value in dataclasses.astuple(note)] == [str, str, int, bool]
+    is_ours = [type(value) for value in dataclasses.astuple(note)] == [
+        str,
+        str,
+        int,
+        bool,
+        str,
+        int,
+    ]
     return note if is_ours and plain.is_text(note.id + note.url) else None
