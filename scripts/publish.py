@@ -14,20 +14,21 @@ from degradation.analysis.report import write_report
 from degradation.studies import evidence
 
 
-def main(experiment: str, preset: str) -> None:
-    source, target = (Path(root, experiment, preset) for root in ("outputs", "results"))
-    if not any(map(records.read_summary, records.run_dirs(source))):
+def main(experiment: str, preset: str) -> int:
+    source, target = (Path(root, experiment, preset) for root in ("outputs", evidence.RESULTS))
+    run_dirs = list(records.run_dirs(source))
+    if not any((run_dir / records.SUMMARY).exists() for run_dir in run_dirs):
         raise StudyError(f"{source}: no ended runs here")
     arms = {records.arm_of(name) for name in cli.sweep(experiment, preset)}
-    new, kept = evidence.publish(source, target, arms)
-    found = {records.arm_of(run_dir.name) for run_dir in records.run_dirs(source)}
-    if others := sorted(found - arms):
+    found = evidence.publish(source, target, arms)
+    if others := sorted({records.arm_of(run_dir.name) for run_dir in run_dirs} - arms):
         print(f"left out, no arms of {experiment}: {', '.join(others)}")
-    print(f"published {len(new)} runs to {target}: {', '.join(new) or 'none new'}")
-    if kept:
-        print(f"left as published, though {source} has other records: {', '.join(kept)}")
-    write_report(target)
-    write_list(Path("results"))
+    print(f"published {len(found.new)} runs to {target}: {', '.join(found.new) or 'none new'}")
+    found.tell(source)
+    if next(records.run_dirs(target), None):
+        write_report(target)
+        write_list(evidence.RESULTS)
+    return 2 if found.failed else 0
 
 
 if __name__ == "__main__":

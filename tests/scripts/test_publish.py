@@ -90,6 +90,18 @@ def test_nothing_to_publish_is_one_line_and_status_2(checkout: Path) -> None:
     assert not (checkout / "results").exists()
 
 
+def test_a_damaged_run_keeps_no_other_from_being_published(checkout: Path) -> None:
+    source, target = checkout / "outputs" / STUDY, checkout / "results" / STUDY
+    for seed in (0, 1):
+        write_run(source, "plain", 18, seed, 56.0)
+    (source / "runs" / "plain-18-s0" / "summary.json").write_text("{")
+    done = publish(checkout)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("error: outputs/depth_sweep/quick/runs/plain-18-s0/summary.json:")
+    assert [path.name for path in (target / "runs").iterdir()] == ["plain-18-s1"]
+    assert (target / "REPORT.md").exists()
+
+
 def test_a_record_that_lacks_a_file_is_not_published_in_part(checkout: Path) -> None:
     source, target = checkout / "outputs" / STUDY, checkout / "results" / STUDY
     (write_run(source, "plain", 18, 0, 56.0) / "environment.json").unlink()

@@ -108,6 +108,31 @@ def test_overrides_choose_the_arms_and_how_they_are_made(complete: Path, tmp_pat
     assert "4 runs, 3 not in" in make(checkout, "missing").stdout
 
 
+def test_a_damaged_run_of_another_seed_keeps_none_from_being_made(tmp_path: Path) -> None:
+    checkout = make_checkout(tmp_path)
+    other = checkout / "outputs" / STUDY / "runs" / "plain-8-s7"
+    other.mkdir(parents=True)
+    for name in ("config.yaml", "summary.json"):
+        (other / name).write_text("{")
+    done = make(checkout, "evidence", "SEEDS=0")
+    assert published(checkout) == [name for name in RUNS if name.endswith("-s0")]
+    assert done.returncode
+    assert f"error: {other.relative_to(checkout)}/summary.json: " in done.stderr
+
+
+def test_what_was_published_with_another_config_is_refused_before_it_is_copied(
+    complete: Path, tmp_path: Path
+) -> None:
+    checkout = make_checkout(tmp_path)
+    shutil.copytree(complete / "results" / STUDY / "runs", checkout / "results" / STUDY / "runs")
+    asked = checkout / "conf" / "experiment" / "small_shapes.yaml"
+    asked.write_text(asked.read_text() + "\noptim: {lr: 0.07}\n")
+    done = make(checkout, "evidence")
+    assert done.returncode
+    assert "runs/plain-8-s0: holds a run of another config (now / there): optim.lr: " in done.stderr
+    assert not list((checkout / "outputs" / STUDY).glob("runs/*"))
+
+
 @pytest.mark.parametrize(
     "override", ["optim.lr=0.01", "preset=paper", "experiment=small", "model.depth=14"]
 )

@@ -3,10 +3,12 @@ ends, so that every stretch of a machine's time adds to it.
 """
 
 import shutil
+import sys
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from degradation import config, records
+from degradation import cli, config, records, train
 from degradation.analysis.overview import write_list
 from degradation.analysis.report import write_report
 from degradation.config import ConfigError
@@ -17,33 +19,44 @@ RESULTS = Path("results")
 FILES = (records.CONFIG, records.METRICS, records.SUMMARY, records.ENVIRONMENT)
 
 
-def publish(source: Path, target: Path, arms: Collection[str]) -> tuple[list[str], list[str]]:
+class Published(NamedTuple):
+    """Names of runs, and lines."""
+
+    new: list[str]
+    kept: list[str]
+    """Published before, from another record, and left so."""
+    failed: list[str]
+    """What is wrong with those that could not be read or copied."""
+
+    def tell(self, source: Path) -> None:
+        if self.kept:
+            print(f"left as published, though {source} has other records: {', '.join(self.kept)}")
+        for line in self.failed:
+            print(f"error: {line}", file=sys.stderr)
+
+
+def publish(source: Path, target: Path, arms: Collection[str]) -> Published:
     """Copies the records of ended runs from one study folder to another, without checkpoints.
 
-    arms: the study's; runs of others are left out. The names of the runs that were copied, and of
-    those whose record there is another and stays.
+    arms: the study's; runs of others are left out. One that fails keeps no other from it.
     """
+    found = Published([], [], [])
     if not source.is_dir():
-        return [], []
+        return found
     with reproduce.reporting(source):
-        return _publish_locked(source, target, arms)
-
-
-def _publish_locked(
-    source: Path, target: Path, arms: Collection[str]
-) -> tuple[list[str], list[str]]:
-    new, kept = [], []
-    for run_dir in records.run_dirs(source):
-        copy = target / "runs" / run_dir.name
-        if records.arm_of(run_dir.name) not in arms or not records.read_summary(run_dir):
-            continue
-        if copy.exists():
-            same = all((run_dir / n).read_bytes() == (copy / n).read_bytes() for n in FILES)
-            kept += [] if same else [run_dir.name]
-            continue
-        _copy_whole(run_dir, copy, target / ".part")
-        new.append(run_dir.name)
-    return new, kept
+        for run_dir in records.run_dirs(source):
+            copy = target / "runs" / run_dir.name
+            try:
+                if records.arm_of(run_dir.name) not in arms or not records.read_summary(run_dir):
+                    continue
+                if not copy.exists():
+                    _copy_whole(run_dir, copy, target / ".part")
+                    found.new.append(run_dir.name)
+                elif any((run_dir / n).read_bytes() != (copy / n).read_bytes() for n in FILES):
+                    found.kept.append(run_dir.name)
+            except (records.RecordError, OSError) as error:
+                found.failed.append(cli.one_line(error))
+    return found
 
 
 def _copy_whole(run_dir: Path, copy: Path, part: Path) -> None:
@@ -109,9 +122,11 @@ def complete(
     study, target = config.study_dir(next(iter(plan.values()))), RESULTS / experiment / preset
     study.mkdir(parents=True, exist_ok=True)
     with reproduce.reporting(study):
-        for name in plan:
-            if (target / "runs" / name).is_dir() and not (study / "runs" / name).exists():
-                _copy_whole(target / "runs" / name, study / "runs" / name, study / ".part")
+        for name, run in plan.items():
+            published, own = target / "runs" / name, study / "runs" / name
+            if published.is_dir() and not own.exists():
+                train.refuse_other_config(published, run)
+                _copy_whole(published, own, study / ".part")
     arms = set(map(records.arm_of, plan))
     left = reproduce.unfinished(plan)
     print(f"{experiment}, preset {preset}: {len(plan)} runs, {len(left)} to do, in {study}")
@@ -125,7 +140,8 @@ def complete(
             arguments += overrides
             status = reproduce.sweep(arguments, study, plan, lambda: publish(study, target, arms))
     finally:
-        publish(study, target, arms)
+        found = publish(study, target, arms)
+        found.tell(study)
     with reproduce.reporting(study):
         print(*write_report(target)[:1], write_list(RESULTS), sep="\n")
-    return 1 if status else 0
+    return 1 if status or found.failed else 0
