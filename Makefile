@@ -1,14 +1,15 @@
 # `make` lists the targets. EXPERIMENT, PRESET, SEEDS and DATA_ROOT override what a study uses.
-EXPERIMENT ?= depth_sweep
+EXPERIMENT ?=
 PRESET ?=
 SEEDS ?=
 DATA_ROOT ?=
 RUNS ?=
 
 BIN := .venv/bin
+override STUDY := $(or $(EXPERIMENT),depth_sweep)
 override STUDY_PRESET := $(or $(PRESET),quick)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-export EXPERIMENT PRESET SEEDS DATA_ROOT RUNS STUDY_PRESET  # recipes read them as the shell's, whatever is in them
+export EXPERIMENT PRESET SEEDS DATA_ROOT RUNS STUDY STUDY_PRESET  # recipes read them as the shell's, whatever is in them
 
 # A name in lower case would be passed over, and another study taken.
 $(foreach name,experiment preset seeds data_root runs,$(if $(filter command,$(firstword $(origin $(name)))), \
@@ -19,7 +20,7 @@ $(foreach name,experiment preset seeds data_root runs,$(if $(filter command,$(fi
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
-	@echo "  variables: EXPERIMENT=$(EXPERIMENT) PRESET=$(PRESET) SEEDS=$(SEEDS) DATA_ROOT=$(DATA_ROOT) RUNS=$(RUNS) PYTHON=$(PYTHON)"
+	@echo "  variables: EXPERIMENT=$(STUDY) PRESET=$(PRESET) SEEDS=$(SEEDS) DATA_ROOT=$(DATA_ROOT) RUNS=$(RUNS) PYTHON=$(PYTHON)"
 
 setup: $(BIN)/.ready ## create .venv from the hash-pinned lock
 
@@ -41,7 +42,7 @@ $(BIN)/.locked: requirements.lock
 	@touch $@
 
 reproduce: setup ## data, sweep, figures, verdict
-	@$(BIN)/python scripts/reproduce.py --experiment="$$EXPERIMENT" --preset="$$PRESET" --seeds="$$SEEDS" --data-root="$$DATA_ROOT"
+	@$(BIN)/python scripts/reproduce.py --experiment="$$STUDY" --preset="$$PRESET" --seeds="$$SEEDS" --data-root="$$DATA_ROOT"
 
 test: setup ## the test suite
 	@$(BIN)/python -m pytest -n auto --dist loadfile
@@ -56,7 +57,7 @@ lint: setup ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 report: setup ## redraw tables, figures, verdict and page (report.html) from the records, and the index (index.html)
-	@$(BIN)/python scripts/report.py --experiment="$$EXPERIMENT" --preset="$$STUDY_PRESET"
+	@$(BIN)/python scripts/report.py --experiment="$$STUDY" --preset="$$STUDY_PRESET"
 
 pages: setup ## the page of every study in results/, and results/index.html
 	@$(BIN)/python scripts/pages.py
@@ -64,34 +65,34 @@ pages: setup ## the page of every study in results/, and results/index.html
 check-claims: setup ## judge curves: RUNS=folder or RUNS=curves.csv
 	@test -n "$$RUNS" || { echo "error: RUNS: empty; accepted: a folder of runs or a CSV, RUNS=my_curves.csv" >&2; exit 2; }
 	@$(BIN)/python scripts/check_claims.py "$$RUNS" $(if $(PRESET),--preset="$$PRESET") \
-	  $(if $(filter command,$(origin EXPERIMENT)),--experiment="$$EXPERIMENT")
+	  $(if $(EXPERIMENT),--experiment="$$EXPERIMENT")
 
 mirror: setup ## write W&B's files of a study anew from its records
-	@$(BIN)/python scripts/mirror.py --experiment="$$EXPERIMENT" --preset="$$STUDY_PRESET"
+	@$(BIN)/python scripts/mirror.py --experiment="$$STUDY" --preset="$$STUDY_PRESET"
 
 sync: setup ## upload what the W&B server lacks of a study, from its records
-	@$(BIN)/python scripts/sync.py --experiment="$$EXPERIMENT" --preset="$$STUDY_PRESET"
+	@$(BIN)/python scripts/sync.py --experiment="$$STUDY" --preset="$$STUDY_PRESET"
 
 workspace: setup ## save a ready-made dashboard of a study in W&B
-	@$(BIN)/python scripts/workspace.py --save --experiment="$$EXPERIMENT" --preset="$$STUDY_PRESET"
+	@$(BIN)/python scripts/workspace.py --save --experiment="$$STUDY" --preset="$$STUDY_PRESET"
 
 torture: setup ## kill runs, break their storage, fuzz what users hand in: results/torture.json
 	@$(BIN)/python scripts/torture.py
 
 publish: setup ## copy the finished runs from outputs/ to results/ and redraw
-	@$(BIN)/python scripts/publish.py --experiment="$$EXPERIMENT" --preset="$$STUDY_PRESET"
+	@$(BIN)/python scripts/publish.py --experiment="$$STUDY" --preset="$$STUDY_PRESET"
 
 missing: setup ## list the runs of a study that results/ lacks
-	@$(BIN)/python scripts/missing.py --experiment="$$EXPERIMENT" --preset="$$STUDY_PRESET" --seeds="$$SEEDS"
+	@$(BIN)/python scripts/missing.py --experiment="$$STUDY" --preset="$$STUDY_PRESET" --seeds="$$SEEDS"
 
 status: setup ## how far a study is: iterations, errors, time left; also while it is at work
-	@$(BIN)/python scripts/status.py --experiment="$$EXPERIMENT" --preset="$$STUDY_PRESET" --seeds="$$SEEDS"
+	@$(BIN)/python scripts/status.py --experiment="$$STUDY" --preset="$$STUDY_PRESET" --seeds="$$SEEDS"
 
-evidence: setup ## make those runs and publish each as it ends
-	@$(BIN)/python scripts/evidence.py --experiment="$$EXPERIMENT" --preset="$$STUDY_PRESET" --seeds="$$SEEDS" --data-root="$$DATA_ROOT"
+evidence: setup ## make the runs that results/ lacks and publish each as it ends
+	@$(BIN)/python scripts/evidence.py --experiment="$$STUDY" --preset="$$STUDY_PRESET" --seeds="$$SEEDS" --data-root="$$DATA_ROOT"
 
 doctor: setup ## what would stop a study on this machine; nothing is changed
-	@$(BIN)/python -m degradation.doctor --experiment="$$EXPERIMENT" --preset="$$PRESET" --seeds="$$SEEDS" --data-root="$$DATA_ROOT"
+	@$(BIN)/python -m degradation.doctor --experiment="$$STUDY" --preset="$$PRESET" --seeds="$$SEEDS" --data-root="$$DATA_ROOT"
 
 rates: setup ## write the learning rates that lr_choice chooses for lr_fair into conf/
 	@$(BIN)/python scripts/rates.py --preset="$$STUDY_PRESET"
@@ -117,7 +118,7 @@ bench: setup ## measure speed here, on CUDA the GPU's, written to results/bench/
 	@$(BIN)/python scripts/bench.py --data-root="$$DATA_ROOT"
 
 dashboard: setup ## the curves in the terminal, from the W&B files of a study
-	@$(BIN)/python scripts/dashboard.py --experiment="$$EXPERIMENT" --preset="$$STUDY_PRESET"
+	@$(BIN)/python scripts/dashboard.py --experiment="$$STUDY" --preset="$$STUDY_PRESET"
 
 imagenet-table: setup ## count the ImageNet nets, written to results/imagenet_family/
 	@$(BIN)/python scripts/imagenet_table.py

@@ -9,15 +9,26 @@ import argparse
 import sys
 from pathlib import Path
 
-from degradation.analysis.claims import EXPERIMENTS, PRESETS, ClaimsError, claims_path, load
-from degradation.analysis.curves import StudyError
+from degradation import cli
+from degradation.analysis.claims import EXPERIMENTS, PRESETS, claims_path, load
 from degradation.analysis.judge import judge
 from degradation.analysis.sources import read
 from degradation.analysis.tables import verdict_text
-from degradation.records import RecordError
 
 
-def main() -> int:
+def main(runs: Path, experiment: str | None, preset: str | None) -> None:
+    study = read(runs)
+    own = study.experiment or ""
+    own = own if own and claims_path(own).exists() else "depth_sweep"
+    claims = load(claims_path(experiment or own))
+    preset = preset or study.preset or "paper"
+    verdicts = judge(claims, preset, study)
+    taken = "" if study.data else " (a CSV does not say: taken to be these)"
+    print(f"{claims.path}: preset {preset}, data set {claims.data}{taken}; {study.seeds_text}\n")
+    print(verdict_text(verdicts, 1 - 2 * claims.level))
+
+
+if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -29,25 +40,5 @@ def main() -> int:
     parser.add_argument(
         "--preset", choices=PRESETS, help="default: the records'; a CSV's is taken to be paper"
     )
-    arguments = parser.parse_args()
-    try:
-        study = read(arguments.runs)
-        own = (
-            study.experiment
-            if study.experiment and claims_path(study.experiment).exists()
-            else None
-        )
-        claims = load(claims_path(arguments.experiment or own or "depth_sweep"))
-        preset = arguments.preset or study.preset or "paper"
-        verdicts = judge(claims, preset, study)
-    except (StudyError, ClaimsError, RecordError, OSError) as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
-        return 2
-    taken = "" if study.data else " (a CSV does not say: taken to be these)"
-    print(f"{claims.path}: preset {preset}, data set {claims.data}{taken}; {study.seeds_text}\n")
-    print(verdict_text(verdicts, 1 - 2 * claims.level))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    options = parser.parse_args()
+    sys.exit(cli.guard(lambda: main(options.runs, options.experiment, options.preset)))

@@ -25,6 +25,7 @@ from degradation.doctor import cluster, machine, memory, need, versions
 from degradation.doctor.__main__ import examine
 from degradation.doctor.plan import Asked, planned
 from degradation.nets import build_model
+from degradation.tracking import uploads
 
 RUNS = ["plain-8-s0", "plain-8-s1", "residual-8-s0", "residual-8-s1"]
 STUDY = Path("outputs", "small_shapes", "quick")
@@ -193,6 +194,9 @@ def test_offline_runs_that_were_not_uploaded(doctor: Doctor, here: Path) -> None
         folder.mkdir(parents=True)
         (folder / f"run-{name}.wandb").write_bytes(bytes(4096))
     (folder / f"run-{name}.wandb.synced").touch()  # as `wandb sync` leaves it
+    copy = here / STUDY / "wandb" / "offline-run-20260101_000000-of-plain-8"  # of `make mirror`
+    copy.mkdir()
+    uploads.write(here / STUDY, "plain-8", uploads.Note("of-plain-8", "", 4, True))
     status, page = doctor()
     assert status == 0
     found = "2 offline runs not uploaded, 8 KiB in outputs"

@@ -72,9 +72,15 @@ def baseline(cfg: Config) -> Config:
     return _at_arm(_study(cfg.experiment, cfg.preset), cfg)
 
 
-def _study(experiment: str, preset: str) -> DictConfig:
+def output_root(experiment: str, preset: str, overrides: Sequence[str] = ()) -> str:
+    """Of a study, none of its runs composed. Raises Hydra's errors."""
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return str(_study(experiment, preset, overrides).output_root)
+
+
+def _study(experiment: str, preset: str, overrides: Sequence[str] = ()) -> DictConfig:
     chosen = [] if experiment == "adhoc" else [f"+experiment={experiment}"]
-    return hydra.compose("config", [f"preset={preset}", *chosen])
+    return hydra.compose("config", [f"preset={preset}", *chosen, *overrides])
 
 
 def _at_arm(study: DictConfig, cfg: Config) -> Config:

@@ -21,18 +21,13 @@ def grow(state: State, cfg: Config, data: Data) -> Iterator[None]:
     """Trains the shallow net, as a run of its own would be, and makes the run's net from it; what
     was found goes into the record's first row. Stops where other runs may take their turn.
     """
-    device = data.mean.device
-    shallow_cfg = replace(
-        cfg,
-        model=replace(cfg.model, depth=cfg.model.grown_from, grown_from=0),
-        trainer=replace(cfg.trainer, probes=[], eval_every=0, full_eval_every=0),
-    )
+    device, shallow_cfg = data.mean.device, shallow(cfg)
     torch.manual_seed(cfg.seed)
     model = build_model(shallow_cfg.model, image_shape(cfg.data))
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    shallow = State(model, build_optimizer(model, cfg.optim))
+    beginning = State(model, build_optimizer(model, cfg.optim))
     last: Row = {}
-    for row in train(shallow, data, shallow_cfg):
+    for row in train(beginning, data, shallow_cfg):
         last = row or last
         yield
         environment.set_arithmetic(cfg.trainer)  # a run beside this one may have another
@@ -44,4 +39,13 @@ def grow(state: State, cfg: Config, data: Data) -> Iterator[None]:
     for key in ("eval/train_error_pct", "test/error_pct"):
         if key in last:
             state.start[f"probe/construction/shallow_{key.replace('/', '_')}"] = last[key]
-    state.wall_s = shallow.wall_s
+    state.wall_s = beginning.wall_s
+
+
+def shallow(cfg: Config) -> Config:
+    """The run that it begins with, evaluated at its end alone."""
+    return replace(
+        cfg,
+        model=replace(cfg.model, depth=cfg.model.grown_from, grown_from=0),
+        trainer=replace(cfg.trainer, probes=[], eval_every=0, full_eval_every=0),
+    )

@@ -63,6 +63,16 @@ def test_a_run_is_its_steps_and_its_evaluations() -> None:
     assert estimate.run_s(cfg, step_s=48.0) == pytest.approx(20 * 48 + (400 + 10_256) / 3)
 
 
+def test_a_grown_run_counts_with_the_net_that_it_grows_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cfg = tiny_config("model.depth=14", "model.grown_from=8", "trainer.eval_every=0")
+    monkeypatch.setattr(estimate, "time_step_s", lambda cfg, _: float(cfg.model.depth))
+    images = (100 + 100 + 256 + 10_000) / 48 / 3  # evaluated once, by each
+    whole = (20 + images) * (8 + 14) + estimate.RUN_S + estimate.SWEEP_S
+    assert estimate.sweep_s([cfg]) == pytest.approx(whole)
+
+
 def test_a_sweep_is_timed_and_leaves_the_threads_as_they_were() -> None:
     threads = torch.get_num_threads()
     runs = [tiny_config(f"model.depth={depth}") for depth in (14, 8)]

@@ -56,6 +56,8 @@ def test_runs_without_a_study_finished_at_work_and_interrupted(
     assert {arm.split()[-1] for arm in arms} == {"done"}
     assert {arm.split()[2] for arm in arms} == {"20/20"}
     assert whole == "100 %  2/2 runs"
+    assert told(capsys, "adhoc", "quick", seeds="0")[-1] == whole
+    assert told(capsys, "adhoc", "quick", seeds="1 10")[-1] == "no runs"
 
     endless = start([*RUN, "seed=1", "schedule.iterations=1000000"], here)
     try:

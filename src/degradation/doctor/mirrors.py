@@ -6,7 +6,7 @@ from pathlib import Path
 from degradation.config import ConfigError
 from degradation.doctor.page import NOTE, OK, PROBLEM, Line, gib
 from degradation.doctor.plan import Asked, output_root, planned
-from degradation.tracking import account
+from degradation.tracking import account, uploads
 
 
 def look(asked: Asked) -> Iterator[Line]:
@@ -28,17 +28,18 @@ def mode(wish: str) -> Line:
 
 
 def left_over(root: Path) -> Iterator[Line]:
-    """Offline runs that have not been uploaded; `make sync` removes what it has."""
-    folders = root.glob("*/*/wandb/offline-run-*")
-    waiting = [folder for folder in folders if not any(folder.glob("*.wandb.synced"))]
+    """Offline runs of which the server does not have the end yet."""
+    waiting = [
+        folder
+        for folder in root.glob("*/*/wandb/offline-run-*")
+        if not any(folder.glob("*.wandb.synced"))
+        and not folder.name.endswith(uploads.ended_ids(folder.parents[1]))
+    ]
     if waiting:
         size = sum(map(_size, (file for folder in waiting for file in folder.glob("*.wandb"))))
         found = f"{len(waiting)} offline runs not uploaded, {gib(size)} in {root}"
-        studies = sorted({folder.parts[-4:-2] for folder in waiting})
-        remedy = "; ".join(
-            f"make sync EXPERIMENT={name} PRESET={preset}" for name, preset in studies
-        )
-        yield Line(NOTE, "W&B", found, remedy)
+        studies = sorted({folder.parents[1] for folder in waiting})
+        yield Line(NOTE, "W&B", found, "; ".join(map(uploads.sync_command, studies)))
 
 
 def _size(path: Path) -> int:

@@ -9,6 +9,8 @@ from rich.text import Text
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 """As it should be; good to know; would stop the study."""
+ELSEWHERE = "outputs as a link to another folder, or `degradation ... output_root=<folder>`"
+"""Advice where a study cannot stay where it would lie."""
 STYLES = {OK: "green", NOTE: "yellow", PROBLEM: "bold red"}
 
 

@@ -11,7 +11,7 @@ from degradation import checkpoint, cli, config, locks, records, train
 from degradation.analysis.sources import read_records
 from degradation.config import Config
 from degradation.doctor import need
-from degradation.doctor.page import NOTE, OK, PROBLEM, Line, flat, listed
+from degradation.doctor.page import ELSEWHERE, NOTE, OK, PROBLEM, Line, flat, listed
 from degradation.doctor.plan import Asked, output_root, planned
 from degradation.records import RecordError
 
@@ -69,7 +69,7 @@ def report(study: Path) -> Iterator[Line]:
         if any(records.run_dirs(study)):
             read_records(study)
     except Exception as error:
-        advice = "put that run aside, or another output_root=<folder>"
+        advice = f"put that run aside; {ELSEWHERE}"
         yield Line(PROBLEM, "report", f"would not be made: {flat(error)}", advice)
 
 

@@ -14,7 +14,7 @@ from degradation.config import Config
 from degradation.data.archives import DataError, cache_folder
 from degradation.data.images import download_bytes, find_images
 from degradation.doctor import memory, need
-from degradation.doctor.page import NOTE, OK, PROBLEM, Line, flat, gib, looked
+from degradation.doctor.page import ELSEWHERE, NOTE, OK, PROBLEM, Line, flat, gib, looked
 from degradation.doctor.plan import Asked, planned
 from degradation.tracking import account
 
@@ -74,7 +74,7 @@ def folders(plan: Plan, downloads: bool) -> Iterator[Line]:
     places = {study, *(study / "runs" / name for name in plan)}
     wrong = sorted({why for place in places if (why := unwritable(place))})
     if wrong:
-        yield Line(PROBLEM, "outputs", "; ".join(wrong), "another output_root=<folder>")
+        yield Line(PROBLEM, "outputs", "; ".join(wrong), ELSEWHERE)
     else:
         yield Line(OK, "outputs", f"{study} can be written")
     cache = cache_folder()
@@ -121,7 +121,7 @@ def disks(plan: Plan, left: list[Config], downloads: int) -> Iterator[Line]:
         found = f"{gib(free)} free at {path}, about {gib(wanted)} needed: "
         found += " and ".join(text for _, _, text in same)
         if free < wanted:
-            yield Line(PROBLEM, "disk", found, "make room, or another output_root=<folder>")
+            yield Line(PROBLEM, "disk", found, f"make room; {ELSEWHERE}")
         else:
             yield Line(OK, "disk", found)
 
@@ -162,11 +162,18 @@ def memories(left: list[Config]) -> Iterator[Line]:
         wanted += at_once * images + sum(sorted(sizes)[-at_once:])
     found = f"{at_once} at a time, {gib(max(sizes))} the largest run{_how(left)}, the rest images "
     found += "and libraries"
-    yield _room("memory", memory.available(), wanted, found, "hydra.launcher.n_jobs=1")
+    by_hand = f"degradation +experiment={left[0].experiment} preset={left[0].preset} hydra"
+    yield _room(
+        "memory",
+        memory.available(),
+        wanted,
+        found,
+        f"{by_hand}/launcher=pool hydra.launcher.n_jobs=1",
+    )
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         found = f"{len(left)} runs side by side, {gib(max(sizes))} the largest, without cuDNN's own"
-        advice = "hydra.launcher.side_by_side=<fewer>"
+        advice = f"{by_hand}/launcher=fleet hydra.launcher.side_by_side=<fewer>"
         yield _room("GPU memory", free, sum(sizes) + images, found, advice)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import joblib
 import torch
 
-from degradation import environment
+from degradation import environment, growth
 from degradation.config import DATA_SETS, VAL_IMAGES, Config, image_shape, train_images
 from degradation.nets import build_model, count_multiply_adds
 from degradation.optim import build_optimizer
@@ -17,6 +17,10 @@ from degradation.step import build_step
 
 STEPS, ENOUGH_S = 20, 2.0
 """Steps timed after one to warm up; as few as one where they take long."""
+SWEEP_S, RUN_S = 7.0, 1.0
+"""What a sweep takes besides its runs, and a run besides its steps and evaluations: on two cores,
+with W&B offline, 4 and 12 runs of two steps took 10 and 13 s.
+"""
 
 
 def workers(device: torch.device) -> int:
@@ -27,7 +31,8 @@ def workers(device: torch.device) -> int:
 
 
 def sweep_s(runs: Sequence[Config]) -> float:
-    """Estimated seconds for runs of one scale, in the order in which they are started.
+    """Estimated seconds for runs of one scale, in the order in which they are started; probes are
+    not counted.
 
     A step costs a part that grows with the multiply-adds and one that does not, found from two
     depths; an image evaluated costs a third of one trained on (forward without backward).
@@ -37,10 +42,19 @@ def sweep_s(runs: Sequence[Config]) -> float:
     if device.type == "cpu":
         torch.set_num_threads(max(1, threads // workers(device)))
     try:
-        step_s = _fit(runs, device)
+        step_s = _fit([phase for run in runs for phase in phases(run)], device)
     finally:
         torch.set_num_threads(threads)
-    return side_by_side_s((run_s(run, step_s[run.model.depth]) for run in runs), workers(device))
+    durations_s = (
+        RUN_S + sum(run_s(phase, step_s[phase.model.depth]) for phase in phases(run))
+        for run in runs
+    )
+    return SWEEP_S + side_by_side_s(durations_s, workers(device))
+
+
+def phases(cfg: Config) -> list[Config]:
+    """What a run trains: its net, and before it the shallower one that it grows from."""
+    return [growth.shallow(cfg), cfg] if cfg.model.grown_from else [cfg]
 
 
 def side_by_side_s(durations_s: Iterable[float], workers: int) -> float:
@@ -52,7 +66,7 @@ def side_by_side_s(durations_s: Iterable[float], workers: int) -> float:
 
 
 def run_s(cfg: Config, step_s: float) -> float:
-    """Seconds of one run from those of one step."""
+    """Seconds of one training from those of one step."""
     image_s = step_s / cfg.trainer.batch_size / 3
     return cfg.schedule.iterations * step_s + images_evaluated(cfg) * image_s
 

@@ -45,12 +45,14 @@ def seed_axis(seeds: str) -> list[str]:
 def arms_of(
     experiment: str, preset: str, overrides: Sequence[str] = ()
 ) -> tuple[Path, dict[str, Config]]:
-    """The same with a run of each arm, without the composing of every seed's."""
+    """`study_of` with a run of each arm, without the composing of every seed's."""
     return study_of(experiment, preset, ["seed=0", *overrides])
 
 
 def folder_of(experiment: str, preset: str, overrides: Sequence[str] = ()) -> Path:
-    return arms_of(experiment, preset, overrides)[0]
+    """Its folder alone, also where not every arm of it can be composed."""
+    check_names(experiment=experiment, preset=preset)
+    return Path(cli.output_root(experiment, preset, overrides), experiment, preset)
 
 
 def config_of(run_dir: Path) -> Config:

@@ -125,7 +125,7 @@ def choose_preset(experiment: str, plans: Mapping[str, Plan]) -> str:
     machine = environment.device_name(environment.select_device(HardwareConfig()))
     print(
         f"{machine}: {why}; taking preset {chosen}, about {live.duration(seconds[chosen])} "
-        "(estimates; PRESET= overrides)",
+        "(estimates, without probes; PRESET= overrides)",
         flush=True,
     )
     return chosen

@@ -37,14 +37,15 @@ def study_of(
     experiment: str, preset: str, seeds: str, overrides: Sequence[str] = ()
 ) -> tuple[Path, list[Planned]]:
     """Where it lies, and its runs: of multiruns that are at work theirs, else those planned, and
-    whichever others have been begun; with `seeds` only those planned.
+    whichever others have been begun; with `seeds` only those planned, without a study those begun.
     """
     chosen = lookup.seed_axis(seeds)
     study, runs = lookup.study_of(experiment, preset, [*chosen, *overrides])
-    if chosen:
+    if chosen and experiment != lookup.ADHOC:
         return study, listing.planned(runs)
-    begun = {path.name for path in records.run_dirs(study)}
-    at_work = plans.at_work(study)
+    ends = tuple(f"-s{seed}" for axis in chosen for seed in axis.removeprefix("seed=").split(","))
+    begun = {path.name for path in records.run_dirs(study) if path.name.endswith(ends or "")}
+    at_work = [one for one in plans.at_work(study) if one.name.endswith(ends or "")]
     shown = {one.name for one in at_work}
     if at_work:
         runs = {name: run for name, run in runs.items() if name in begun - shown}

@@ -70,6 +70,12 @@ def our_ids(study_dir: Path) -> dict[str, str]:
     return {note.id: path.stem for path in paths if (note := _note(path))}
 
 
+def ended_ids(study_dir: Path) -> tuple[str, ...]:
+    """W&B's of the runs that the server has to their end."""
+    paths = (study_dir / "wandb" / "server").glob("*.json")
+    return tuple(note.id for path in paths if (note := _note(path)) and note.ended)
+
+
 def project_url(study_dir: Path) -> str | None:
     """Where the runs of a study are, if the server has any."""
     paths = sorted((study_dir / "wandb" / "server").glob("*.json"))
