@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from matplotlib.figure import Figure
 
-from degradation import cli, probing, train
+from degradation import begin, cli, probing
 from degradation.data.batches import clean
 from degradation.records import RecordError, run_dirs
 
@@ -23,7 +23,7 @@ def main(study: Path, target: Path, data_root: str) -> None:
     for run in runs:
         cfg, state = probing.trained(run)
         cfg.data.root = data_root or None
-        data = train.load_data(cfg.data, torch.device("cpu"))
+        data = begin.load_data(cfg.data, torch.device("cpu"))
         images = clean(data, data.test.images[:DIGITS])  # (10, 1, 28, 28)
         span = f"in [{'-1' if data.scale == 2 else '0'}, 1]"
         output = state.model.eval()(images)

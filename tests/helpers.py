@@ -26,7 +26,7 @@ import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from degradation import cli, config, train
+from degradation import begin, cli, config
 from degradation.config import Config
 from degradation.data.batches import Data, prepare
 from degradation.data.images import ImageSet
@@ -92,8 +92,7 @@ def noise_data(cfg: Config, seed: int = 0) -> Data:
 
 def fresh_state(cfg: Config) -> State:
     """As `train.run` begins a run on a CPU."""
-    torch.manual_seed(cfg.seed)
-    return train.fresh_state(cfg, torch.device("cpu"))
+    return begin.fresh_state(cfg, torch.device("cpu"))
 
 
 def without_times(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -253,7 +252,7 @@ def descendants(pid: int) -> set[int]:
 
 def call(*arguments: str) -> int:
     """The command's own `main` in this process, which saves the seconds of a start; its status."""
-    from degradation.train import main
+    from degradation.command import main
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["degradation", *arguments])

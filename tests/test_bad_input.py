@@ -11,7 +11,7 @@ import pytest
 import torch
 from tests.helpers import TINY, call, command, only_run, snapshot
 
-from degradation import checkpoint, config, records, train
+from degradation import begin, checkpoint, config, records, train
 
 RUN = ("data=shapes", "tracking=off", *TINY)
 BATCHES = "cifar-10-batches-py"
@@ -213,7 +213,7 @@ def test_damaged_checkpoint(refused: Callable[..., str], unfinished: Path, damag
         content[len(content) // 2] ^= 1
     else:
         cfg = config.from_dict(records.read_config(unfinished) or {})
-        state = train.fresh_state(cfg, torch.device("cpu"))
+        state = begin.fresh_state(cfg, torch.device("cpu"))
         checkpoint.save(path, state.model, state.optimizer, state.progress(), "ffffffff")
         (unfinished / "checkpoint.previous.pt").unlink()
         content = bytearray(path.read_bytes())

@@ -14,7 +14,7 @@ import pytest
 import torch
 from tests.helpers import tiny_config
 
-from degradation import config, environment, identity
+from degradation import begin, config, environment, identity
 from degradation.config import ConfigError, HardwareConfig, TrainerConfig
 
 TRAINER = TrainerConfig(precision="fp32", deterministic=True)
@@ -121,16 +121,16 @@ def test_devices_that_are_not_there(name: str) -> None:
 @pytest.mark.usefixtures("settings_kept")
 def test_threads() -> None:
     for threads in (1, 2):
-        environment.set_up(0, HardwareConfig(device="cpu", threads=threads), TRAINER)
+        environment.set_up(HardwareConfig(device="cpu", threads=threads), TRAINER)
         assert torch.get_num_threads() == threads
-    environment.set_up(0, HardwareConfig(device="cpu", threads=0), TRAINER)
+    environment.set_up(HardwareConfig(device="cpu", threads=0), TRAINER)
     assert torch.get_num_threads() == 2
 
 
 def test_seed() -> None:
     draws = []
     for seed in (7, 7, 8, 2**32 - 1):
-        environment.set_up(seed, HardwareConfig(device="cpu"), TRAINER)
+        begin.fresh_state(tiny_config(f"seed={seed}"), CPU)
         draws.append(torch.rand(3).tolist())
     assert draws[0] == draws[1]
     assert draws[0] != draws[2]

@@ -178,7 +178,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 FIRST_QUESTION = """
 import os, sys, torch
-from degradation.train import main
+from degradation.command import main
 
 def ask():
     print(os.environ.get("CUDA_DEVICE_MAX_CONNECTIONS"), flush=True)

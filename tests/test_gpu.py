@@ -23,12 +23,12 @@ from tests.helpers import (
 )
 
 from degradation import checkpoint, environment
+from degradation.begin import fresh_state, load_data
 from degradation.benchmark import startup
 from degradation.config import Config
 from degradation.data.batches import Data, prepare, train_batches
 from degradation.loop import State, train
 from degradation.step import CapturedStep, EagerStep, build_step
-from degradation.train import fresh_state, load_data
 
 pytestmark = [
     pytest.mark.gpu,
@@ -71,7 +71,7 @@ def paper(depth: int, precision: str) -> Config:
 
 
 def begun(cfg: Config, capture: bool) -> tuple[State, EagerStep]:
-    environment.set_up(0, cfg.hardware, cfg.trainer)
+    environment.set_up(cfg.hardware, cfg.trainer)
     state = fresh_state(cfg, CUDA)
     state.model.train()
     hardware = dataclasses.replace(cfg.hardware, capture=capture)
@@ -205,7 +205,7 @@ def test_checkpointed_steps_are_eager_and_nearly_the_same(precision: str) -> Non
     for option in (False, True):
         cfg = paper(56, precision)
         cfg.hardware.checkpoint_activations = option
-        environment.set_up(0, cfg.hardware, cfg.trainer)
+        environment.set_up(cfg.hardware, cfg.trainer)
         state = fresh_state(cfg, CUDA)
         state.model.train()
         step = build_step(state.model, state.optimizer, precision, cfg.hardware)

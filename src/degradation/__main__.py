@@ -7,7 +7,7 @@ def main() -> None:
     """The command; Ctrl-C within the imports, which take seconds, has its line too."""
     try:
         from degradation import distributed
-        from degradation.train import main as train
+        from degradation.command import main as train
     except KeyboardInterrupt:
         print("interrupted; the same command continues", file=sys.stderr)
         sys.exit(130)

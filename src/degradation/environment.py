@@ -1,4 +1,4 @@
-"""The machine a run is made on: seed, device, versions, git state."""
+"""The machine a run is made on: device, versions, git state."""
 
 import os
 import platform
@@ -80,13 +80,12 @@ def on_this_machine(cfg: Config) -> Config:
     return replace(cfg, trainer=replace(cfg.trainer, precision="fp32"))
 
 
-def set_up(seed: int, cfg: HardwareConfig, trainer: TrainerConfig) -> torch.device:
-    """Seeds PyTorch, sets threads and arithmetic, and returns the device."""
+def set_up(cfg: HardwareConfig, trainer: TrainerConfig) -> torch.device:
+    """Sets threads and arithmetic, and returns the device."""
     device = select_device(cfg)
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
     set_arithmetic(trainer)
-    torch.manual_seed(seed)
     return device
 
 

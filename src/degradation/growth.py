@@ -4,15 +4,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import cast
 
-import torch
-
 from degradation import environment
-from degradation.config import Config, image_shape
+from degradation.begin import fresh_state
+from degradation.config import Config
 from degradation.data.batches import Data, clean
 from degradation.loop import State, train
-from degradation.nets import build_model
 from degradation.nets.resnet import ResNet
-from degradation.optim import build_optimizer
 from degradation.probes import construction
 from degradation.records import Row
 
@@ -21,11 +18,8 @@ def grow(state: State, cfg: Config, data: Data) -> Iterator[None]:
     """Trains the shallow net, as a run of its own would be, and makes the run's net from it; what
     was found goes into the record's first row. Stops where other runs may take their turn.
     """
-    device, shallow_cfg = data.mean.device, shallow(cfg)
-    torch.manual_seed(cfg.seed)
-    model = build_model(shallow_cfg.model, image_shape(cfg.data))
-    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    beginning = State(model, build_optimizer(model, cfg.optim))
+    shallow_cfg = shallow(cfg)
+    beginning = fresh_state(shallow_cfg, data.mean.device)
     last: Row = {}
     for row in train(beginning, data, shallow_cfg):
         last = row or last
@@ -34,7 +28,7 @@ def grow(state: State, cfg: Config, data: Data) -> Iterator[None]:
     part = data.train.first(construction.IMAGES)
     deep = cast(ResNet, state.model)
     state.start = construction.grow(
-        cast(ResNet, model), deep, clean(data, part.images), part.labels
+        cast(ResNet, beginning.model), deep, clean(data, part.images), part.labels
     )
     for key in ("eval/train_error_pct", "test/error_pct"):
         if key in last:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from degradation import checkpoint, config, records, train
+from degradation import begin, checkpoint, config, records
 from degradation.config import Config
 from degradation.loop import State
 from degradation.records import RecordError, Row
@@ -21,7 +21,7 @@ def trained(run_dir: Path) -> tuple[Config, State]:
     if found is None:
         raise RecordError(f"{run_dir}: no {records.CONFIG}, so this is not a run directory")
     cfg = config.from_dict(found)
-    state = train.fresh_state(cfg, torch.device("cpu"))
+    state = begin.fresh_state(cfg, torch.device("cpu"))
     made_by = config.config_hash(cfg)
     progress = checkpoint.load_newest(run_dir, state.model, state.optimizer, made_by)
     if progress is None:
@@ -44,7 +44,7 @@ def probe_run(run_dir: Path, names: Sequence[str], data_root: str | None) -> Row
     cfg.data.root = data_root
     config.check(cfg)
     row: Row = {"iteration": state.iteration}
-    for probe in train.build_probes(cfg, train.load_data(cfg.data, torch.device("cpu"))):
+    for probe in begin.build_probes(cfg, begin.load_data(cfg.data, torch.device("cpu"))):
         row |= probe(state.model)
     records.write_json(run_dir / PROBED, row)
     return row

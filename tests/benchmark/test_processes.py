@@ -17,7 +17,7 @@ subprocess.run([sys.executable, "-c", "held = b'x' * 300_000_000"], check=True)
 """
 RUN = """
 import sys
-from degradation.train import main
+from degradation.command import main
 try:
     main()
 except SystemExit as end:

@@ -12,11 +12,11 @@ from tests.helpers import TINY, call, lines_of, only_run, tiny_config
 from tests.test_gpu import begun, data_for, paper
 
 from degradation import environment
+from degradation.begin import fresh_state, load_data
 from degradation.config import HardwareConfig
 from degradation.data.batches import train_batches
 from degradation.loop import train
 from degradation.step import CapturedStep, EagerStep, build_step
-from degradation.train import fresh_state, load_data
 
 slow = pytest.mark.slow
 RUN = ("data=shapes", "tracking=off", "hardware=cuda", *TINY)
@@ -80,7 +80,7 @@ def test_a_turn_is_a_few_steps_and_ends_with_a_row() -> None:
     cfg = tiny_config(
         "hardware.device=cuda", "data.name=shapes", "trainer.eval_every=0", *LONG_ROWS
     )
-    device = environment.set_up(cfg.seed, cfg.hardware, cfg.trainer)
+    device = environment.set_up(cfg.hardware, cfg.trainer)
     state = fresh_state(cfg, device)
     rows = train(state, load_data(cfg.data, device), cfg)
     turns = [state.iteration for row in rows if not row]
@@ -95,7 +95,7 @@ def test_the_host_waits_for_rows_and_not_for_steps(capture: str) -> None:
         length = ("schedule.iterations=120", "data.name=shapes")
         looks = ("trainer.eval_every=0", "trainer.checkpoint_every=0")
         cfg = tiny_config("hardware.device=cuda", *length, *looks, *options)
-        device = environment.set_up(cfg.seed, cfg.hardware, cfg.trainer)
+        device = environment.set_up(cfg.hardware, cfg.trainer)
         data = load_data(cfg.data, device)
         rows = filter(None, train(fresh_state(cfg, device), data, cfg))
         next(rows)  # with the capture

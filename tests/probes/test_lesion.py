@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from tests.helpers import make_config, noise_data, tiny_config
 from torch import Tensor, nn
 
-from degradation import train
+from degradation import begin
 from degradation.data.batches import Split, clean
 from degradation.nets.resnet import Block, ResNet
 from degradation.probes import identity, lesion
@@ -241,7 +241,7 @@ def test_lesions_are_judged_on_held_out_images_and_distances_on_training_images(
     with torch.no_grad():
         answers = model.eval()(clean(data, data.test.images)).argmax(1)
     known = dataclasses.replace(data, test=Split(data.test.images, answers))
-    lesions, distances = train.build_probes(cfg, known)
+    lesions, distances = begin.build_probes(cfg, known)
     assert lesions(model)["probe/lesion/intact"] == 0
     assert distances(model) == identity.measure(
         model, clean(data, data.train.images[:250]), answers

@@ -30,7 +30,8 @@ from tests.helpers import (
 )
 from tests.small_study import ROOT, environment, make_checkout
 
-from degradation import cli, config, locks, train
+from degradation import cli, config, locks
+from degradation.command import POOL_ENDED
 from degradation.config import ConfigError
 from degradation.studies import reproduce
 
@@ -388,5 +389,5 @@ def test_a_killed_worker_of_the_pool_costs_no_run(tmp_path: Path) -> None:
         os.kill(family[0], signal.SIGKILL)
         _, err = process.communicate(timeout=WAIT_S)
     assert process.returncode == 0, err
-    assert err.splitlines()[1:] == [f"error: {train.POOL_ENDED}"]
+    assert err.splitlines()[1:] == [f"error: {POOL_ENDED}"]
     assert iterations(checkout) == dict.fromkeys(RUNS, 400)

@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 
 from degradation import checkpoint
+from degradation.begin import fresh_state
 from degradation.benchmark.probes import quick, seconds
 from degradation.benchmark.results import Part, spread
 from degradation.benchmark.startup import first_line_s, run_command
 from degradation.data.batches import Data, prepare, train_batches
 from degradation.data.images import load_images
 from degradation.step import EagerStep
-from degradation.train import fresh_state
 
 DEPTHS = (18, 110)
 ROUNDS = 7
@@ -43,7 +43,6 @@ def measure(root: str | None) -> Part:
 def share_pct(depth: int, data: Data) -> list[float]:
     """Round by round, beside a step of the same moment; fsync and renaming included."""
     cfg = quick(depth)
-    torch.manual_seed(cfg.seed)
     state = fresh_state(cfg, torch.device("cpu"))
     model, optimizer = state.model, state.optimizer
     step = EagerStep(model, optimizer, cfg.trainer.precision)

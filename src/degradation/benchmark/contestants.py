@@ -14,13 +14,13 @@ import torch
 from torch import nn
 
 from degradation import environment
+from degradation.begin import fresh_state
 from degradation.benchmark import usual
 from degradation.benchmark.throughput import BATCH_SIZE, usual_run
 from degradation.config import Config
 from degradation.data.batches import Data
 from degradation.loop import State, train
 from degradation.optim import build_optimizer
-from degradation.train import fresh_state
 
 WORKERS = 8
 START_S = 200
@@ -91,7 +91,6 @@ def own_turns(cfg: Config, data: Data, change: Change | None = None) -> Iterator
 def begun(cfg: Config, data: Data, change: Change | None = None) -> tuple[State, Data]:
     """A run before its first step, and the images it sees."""
     environment.set_arithmetic(cfg.trainer)
-    torch.manual_seed(cfg.seed)
     state = fresh_state(cfg, data.mean.device)
     if change is None:
         return state, data

@@ -23,12 +23,13 @@ from typing import Any
 import torch
 
 from degradation import cli, fleet
+from degradation.begin import load_data
 from degradation.benchmark.results import Part, spread
 from degradation.benchmark.traffic import copy_bytes_per_s, step_bytes
 from degradation.config import Config, image_shape
 from degradation.loop import TURN_STEPS
 from degradation.nets import count_multiply_adds
-from degradation.train import in_turns, load_data
+from degradation.train import in_turns
 
 SHORT = 3000
 """A first, a usual and a last stretch of `eval_every` iterations; the last one ends with a whole

@@ -10,12 +10,12 @@ import hydra
 import torch
 
 from degradation import cli, config
+from degradation.begin import fresh_state
 from degradation.benchmark.results import Part, spread
 from degradation.benchmark.study import run
 from degradation.config import Config
 from degradation.optim import learning_rate
 from degradation.step import EagerStep
-from degradation.train import fresh_state
 
 DEPTH = 1202
 GIB = {"quick": 1.0, "paper": 2.0}
@@ -65,7 +65,6 @@ def take_steps(preset: str, batch: int, depth: int, checkpoint_activations: bool
     overrides = [f"model.depth={depth}"]
     overrides += [f"hardware.checkpoint_activations={checkpoint_activations}"]
     cfg = composed(preset, *overrides)
-    torch.manual_seed(cfg.seed)
     state = fresh_state(cfg, torch.device("cpu"))
     step = EagerStep(state.model, state.optimizer, "fp32")
     images = torch.randn(batch, 3, cfg.data.pixels, cfg.data.pixels)

@@ -8,12 +8,12 @@ import hydra
 import torch
 
 from degradation import cli, config
+from degradation.begin import build_probes, fresh_state
 from degradation.benchmark.results import Part, spread
 from degradation.config import Config, probes_of
 from degradation.data.batches import Data, prepare, train_batches
 from degradation.data.images import load_images
 from degradation.step import EagerStep
-from degradation.train import build_probes, fresh_state
 
 DEPTHS = (18, 110)
 ROUNDS = 7
@@ -42,7 +42,6 @@ def measure(root: str | None) -> Part:
 
 def shares_pct(cfg: Config, data: Data) -> dict[str, list[float]]:
     """Of each probe, round by round, beside a step of the same moment."""
-    torch.manual_seed(cfg.seed)
     state = fresh_state(cfg, torch.device("cpu"))
     step = EagerStep(state.model, state.optimizer, cfg.trainer.precision)
     measures = dict(zip(cfg.trainer.probes, build_probes(cfg, data), strict=True))

@@ -9,6 +9,7 @@ import hydra
 import torch
 
 from degradation import cli, config
+from degradation.begin import fresh_state
 from degradation.benchmark import usual
 from degradation.benchmark.results import Part, ratios, spread
 from degradation.config import Config
@@ -18,7 +19,6 @@ from degradation.data.cifar10 import BATCHES, verify_batches
 from degradation.data.images import load_images
 from degradation.loop import train
 from degradation.nets import build_model
-from degradation.train import fresh_state
 
 BATCH_SIZE = 128
 EVERY = 4
@@ -87,7 +87,6 @@ def paper(depth: int, precision: str, every: int = EVERY) -> Config:
 
 def own_run(cfg: Config, data: Data) -> Iterator[Any]:
     """The project's loop, as `train.run` sets it up; yields after EVERY steps."""
-    torch.manual_seed(cfg.seed)
     return (row for row in train(fresh_state(cfg, data.mean.device), data, cfg) if row)
 
 

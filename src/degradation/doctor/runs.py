@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from degradation import checkpoint, cli, config, locks, records, train
+from degradation import begin, checkpoint, cli, config, locks, records, train
 from degradation.analysis.sources import read_records
 from degradation.config import Config
 from degradation.doctor import need
@@ -147,7 +147,7 @@ def check_resumable(run_dir: Path, run: records.Run, warn: Callable[[str], objec
     looked for in the record.
     """
     cfg = config.from_dict(run.config)
-    state, made_by = train.fresh_state(cfg, torch.device("cpu")), config.config_hash(cfg)
+    state, made_by = begin.fresh_state(cfg, torch.device("cpu")), config.config_hash(cfg)
     saved = checkpoint.load_newest(run_dir, state.model, state.optimizer, made_by, warn)
     at = saved["recorded"] if saved else -1
     if at >= 0 and at not in {row["iteration"] for row in run.rows}:

@@ -10,9 +10,9 @@ import joblib
 import torch
 
 from degradation import environment, growth
+from degradation.begin import fresh_state
 from degradation.config import DATA_SETS, VAL_IMAGES, Config, image_shape, train_images
-from degradation.nets import build_model, count_multiply_adds
-from degradation.optim import build_optimizer
+from degradation.nets import count_multiply_adds
 from degradation.step import build_step
 
 STEPS, ENOUGH_S = 20, 2.0
@@ -37,7 +37,7 @@ def sweep_s(runs: Sequence[Config]) -> float:
     A step costs a part that grows with the multiply-adds and one that does not, found from two
     depths; an image evaluated costs a third of one trained on (forward without backward).
     """
-    device = environment.set_up(0, runs[0].hardware, runs[0].trainer)
+    device = environment.set_up(runs[0].hardware, runs[0].trainer)
     threads = torch.get_num_threads()
     if device.type == "cpu":
         torch.set_num_threads(max(1, threads // workers(device)))
@@ -103,14 +103,11 @@ def _fit(runs: Sequence[Config], device: torch.device) -> dict[int, float]:
 
 def time_step_s(cfg: Config, device: torch.device) -> float:
     """The median of a few steps on random images."""
-    memory_format = torch.channels_last
-    model = build_model(cfg.model, image_shape(cfg.data), cfg.hardware.checkpoint_activations)
-    model = model.to(device, memory_format=memory_format)  # type: ignore[call-overload]
-    optimizer = build_optimizer(model, cfg.optim)
-    step = build_step(model, optimizer, cfg.trainer.precision, cfg.hardware)
+    state = fresh_state(cfg, device)
+    step = build_step(state.model, state.optimizer, cfg.trainer.precision, cfg.hardware)
     batch = cfg.trainer.batch_size
     images = torch.randn(batch, *image_shape(cfg.data), device=device)
-    images = images.to(memory_format=memory_format)
+    images = images.to(memory_format=torch.channels_last)
     labels = torch.randint(0, 10, (batch,), device=device)
     times: list[float] = []
     while len(times) < 2 or (len(times) <= STEPS and sum(times) < ENOUGH_S):

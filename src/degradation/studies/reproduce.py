@@ -17,6 +17,7 @@ from rich.console import Console
 
 from degradation import cli, config, environment, locks, train
 from degradation.analysis import claims, live, progress
+from degradation.command import POOL_ENDED
 from degradation.config import Config, ConfigError, HardwareConfig
 from degradation.data.images import DownloadError, load_images
 from degradation.studies import estimate, listing, lookup
@@ -228,7 +229,7 @@ def _multirun(
     if status and not (shared and status == 2 and not told):
         head = f"the sweep ended with status {status}; {log} says:"
         print(head, *(told or lines[-5:]), sep="\n", file=sys.stderr)
-    return status, shared and 0 < status < 128, f"error: {train.POOL_ENDED}" in told
+    return status, shared and 0 < status < 128, f"error: {POOL_ENDED}" in told
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

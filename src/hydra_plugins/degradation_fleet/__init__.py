@@ -28,15 +28,16 @@ class FleetLauncher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        from degradation import cli, environment, fleet, train
+        from degradation import begin, cli, command, environment, fleet
         from degradation.config import HardwareConfig
+        from degradation.train import Turns
 
         setup_globals()
         environment.select_device(HardwareConfig(self.config.hardware.device))
-        load = fleet.sharing(train.load_data)
+        load = fleet.sharing(begin.load_data)
 
-        def begin_later(composed: DictConfig) -> Callable[[], train.Turns]:
-            return partial(train.composed_in_turns, composed, _task_overrides(), load)
+        def begin_later(composed: DictConfig) -> Callable[[], Turns]:
+            return partial(command.composed_in_turns, composed, _task_overrides(), load)
 
         jobs = [
             self._composed(overrides, number, begin_later)
