@@ -136,7 +136,7 @@ def test_the_rise_is_shown_at_moments_at_which_every_run_was_measured(tmp_path: 
     assert figure
     titles = [axes.get_title() for axes in figure.axes]
     assert titles == [f"iteration {moment}" for moment in (100, 200, 300, 500, 600)]
-    plain = next(line for line in figure.axes[-1].lines if line.get_linewidth() == 1.7)
+    plain = next(line for line in figure.axes[-1].lines if line.get_linewidth() == 1.6)
     key = "eval/train_subset_error_pct"
     finals = [run.curves[key].values[-1] for run in study.ended("plain-56")]
     found = {int(depth): error for depth, error in np.asarray(plain.get_data()).T}

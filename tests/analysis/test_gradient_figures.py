@@ -27,7 +27,7 @@ def write(folder: Path, name: str, ratios: dict[int, float], diverged: bool = Fa
         row = {"iteration": iteration, "probe/gradients/first_to_last_output": ratio}
         writer.write({"wall_s": 1.0, **row, **layers})
     status = records.DIVERGED if diverged else records.FINISHED
-    writer.finish({"run": name, "status": status, "last": {}})
+    writer.finish({"run": name, "status": status, "last": {} if diverged else row})
     writer.close()
 
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from degradation.analysis.curves import RunCurves, Study
 from degradation.analysis.estimands import KINDS
+from degradation.analysis.marks import legend
 from degradation.analysis.style import (
     LINES,
     REFERENCE,
@@ -93,7 +94,7 @@ def _losses(study: Study) -> Figure | None:
                        va="top", transform=panels[0].get_yaxis_transform())  # fmt: skip
     panels[0].set_ylabel("mean squared error")
     handles = [handle(kind_colour(kind), LINES["training"], "", kind) for kind in KINDS]
-    figure.legend(handles=handles, loc="outside right center")
+    legend(figure, handles)
     title(figure, study, "Loss of the autoencoder", "running, each seed a line")
     return figure
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from degradation.analysis.curves import Study
+from degradation.analysis.marks import legend, powers_of_ten
 from degradation.analysis.style import (
     REFERENCE,
     Drawing,
@@ -63,14 +64,14 @@ def _chain_rule(study: Study) -> Figure | None:
         axes.text(0.5, 1.02, what.replace("\n", " "), transform=axes.transAxes, ha="center",
                   fontsize=8.5, color=palette().muted)  # fmt: skip
         axes.set_xlabel("layers")
-        axes.yaxis.set_major_formatter(lambda value, _: f"$10^{{{value:g}}}$")
+        powers_of_ten(axes.yaxis)
     figure.axes[0].set_ylabel("gradient at the input")
     handles = [
         handle(kind_colour("plain"), "solid", "", "product of a"),
         handle(kind_colour("residual"), "solid", "", "product of (1 + a)"),
         handle(palette().line, REFERENCE, "", "1 + sum of a"),
     ]
-    figure.legend(handles=handles, loc="outside right center")
+    legend(figure, handles)
     return figure
 
 

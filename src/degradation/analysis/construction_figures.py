@@ -2,26 +2,14 @@
 where training takes them, and where it takes the same net from random weights.
 """
 
-from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from degradation.analysis.curves import RunCurves, Study
+from degradation.analysis.curves import Study
 from degradation.analysis.estimands import KINDS, Metric
-from degradation.analysis.series import values_of
-from degradation.analysis.statistics import CONFIDENCE, mean_interval
-from degradation.analysis.style import (
-    BEFORE,
-    LINES,
-    Drawing,
-    handle,
-    kind_style,
-    palette,
-    title,
-)
+from degradation.analysis.marks import HOW, Look, depth_axis, legend, means, of_kind
+from degradation.analysis.series import samples
+from degradation.analysis.style import BEFORE, LINES, Drawing, palette, title
 
 START = Metric("probe/construction/shallow_eval_train_error_pct", is_first=True)
 END = Metric("eval/train_error_pct")
@@ -39,60 +27,35 @@ def _construction(study: Study) -> Figure | None:
         _panel(axes, study, kind)
         axes.set_title(kind.capitalize())
     panels[0].set_ylabel("training error in %")
-    figure.legend(
-        handles=[
-            *(handle(kind_style(kind)[0], LINES["training"], kind_style(kind)[1],
-                     f"{kind},\nfrom random weights", False) for kind in KINDS),
-            handle(palette().line, BEFORE, "", "the same function\nas the trained shallow net,\n"
-                   "before any step"),
-            handle(palette().text, LINES["training"], "D", "trained on from there"),
-        ],
-        loc="outside right center",
-    )  # fmt: skip
-    title(
-        figure, study, "A solution by construction", f"mean and {100 * CONFIDENCE:.0f} % interval"
-    )
+    same = "the same function\nas the trained shallow net,\nbefore any step"
+    from_random = [_scratch(kind).handle(f"{kind},\nfrom random weights") for kind in KINDS]
+    legend(figure, [*from_random, _same().handle(same), _on().handle("trained on from there")])
+    title(figure, study, "A solution by construction", HOW)
     return figure
 
 
 def _panel(axes: Axes, study: Study, kind: str) -> None:
-    tint, marker = kind_style(kind)
-    depths = sorted({run.depth for run in study.runs if run.kind == kind})
-    arms = [_runs(study, kind, depth, grown=grown) for grown in (False, True) for depth in depths]
-    scratch, grown = arms[: len(depths)], arms[len(depths) :]
-    _line(axes, depths, scratch, END, color=tint, marker=marker, linestyle=LINES["training"],
-          markerfacecolor=palette().background)  # fmt: skip
-    _line(axes, depths, grown, START, color=palette().line, linestyle=BEFORE)
-    _line(axes, depths, grown, END, color=palette().text, marker="D", linestyle=LINES["training"])
-    axes.set_xscale("log")
-    axes.set_xticks(depths, list(map(str, depths)))
-    axes.minorticks_off()
+    grown = next(name for name in study.variants if name.startswith(GROWN))
+    for metric, variant, look in (
+        (END, "", _scratch(kind)),
+        (START, grown, _same()),
+        (END, grown, _on()),
+    ):
+        means(axes, samples(study, kind, metric, variant), look, dots=False)
+    depth_axis(axes, (run.depth for run in study.runs if run.kind == kind))
     axes.margins(x=0.08)
-    axes.set_xlabel("depth (weighted layers)")
 
 
-def _runs(study: Study, kind: str, depth: int, *, grown: bool) -> list[RunCurves]:
-    return [
-        run
-        for run in study.runs
-        if (run.kind, run.depth) == (kind, depth)
-        and run.has_ended
-        and run.overrides.startswith(GROWN) == grown
-        and (grown or not run.overrides)
-    ]
+def _scratch(kind: str) -> Look:
+    return of_kind(kind, LINES["training"], False)
 
 
-def _line(
-    axes: Axes, depths: Sequence[int], arms: Sequence[list[RunCurves]], metric: Metric, **look: Any
-) -> None:
-    """Means over seeds, each with its interval."""
-    found = [values_of(runs, metric) for runs in arms]
-    points = [(depth, values) for depth, values in zip(depths, found, strict=True) if values]
-    for depth, values in points:
-        if interval := mean_interval(values, CONFIDENCE):
-            axes.vlines(depth, *interval, color=look["color"], linewidth=1.6)
-    axes.plot([depth for depth, _ in points], [float(np.mean(values)) for _, values in points],
-              linewidth=1.6, markersize=6.5, markeredgewidth=1.4, **look)  # fmt: skip
+def _same() -> Look:
+    return Look(palette().line, line=BEFORE)
+
+
+def _on() -> Look:
+    return Look(palette().text, "D", LINES["training"])
 
 
 FIGURES = (

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
 
 from degradation.analysis import (
     autoencoder_figures,
@@ -28,7 +27,16 @@ from degradation.analysis import (
     variant_figures,
 )
 from degradation.analysis.curves import RunCurves, Study
-from degradation.analysis.estimands import ERRORS, KINDS, Metric
+from degradation.analysis.estimands import ERRORS, KINDS
+from degradation.analysis.marks import (
+    HOW,
+    depth_axis,
+    depth_handles,
+    legend,
+    means,
+    of_kind,
+    ticks_at,
+)
 from degradation.analysis.series import (
     FINAL,
     FLOOR_PCT,
@@ -41,11 +49,10 @@ from degradation.analysis.series import (
     longest_grid,
     milestones,
     on_grid,
+    samples,
     shown_at_the_end,
-    values_of,
     with_curve,
 )
-from degradation.analysis.statistics import CONFIDENCE, mean_interval
 from degradation.analysis.style import (
     LIGHT,
     LINES,
@@ -56,7 +63,6 @@ from degradation.analysis.style import (
     chance,
     colour,
     handle,
-    kind_style,
     note,
     palette,
     save,
@@ -130,11 +136,10 @@ def _error_curves(study: Study) -> Figure | None:
         axes.set_xlabel("iteration")
         axes.xaxis.set_major_formatter("{x:,.0f}")
     label = _training_name(study) if keys["training"] == RUNNING else "clean"
-    depths = sorted({depth for kind in KINDS for depth in by_depth(study, kind)})
-    handles = [handle(colour(d), "solid", MARKERS.get(d, "X"), f"{d} layers") for d in depths]
+    handles = depth_handles(depth for kind in KINDS for depth in by_depth(study, kind))
     handles += [handle(palette().text, LINES["training"], "", f"training ({label})")]
     handles += [handle(palette().text, LINES["test"], "", study.test_name)]
-    figure.legend(handles=handles, loc="outside right center")
+    legend(figure, handles)
     several = "mean over seeds, band from the best seed to the worst"
     title(figure, shown, "Error curves", several if shown.has_spread else "one run an arm")
     return figure
@@ -198,9 +203,7 @@ def _error_axis(axes: Axes, study: Study, variants: Sequence[str]) -> None:
     if begins.is_log:
         axes.set_yscale("log")
         axes.set_ylim(begins.log, 130)
-        axes.yaxis.set_major_locator(FixedLocator([0.01, 0.1, 1, 2, 5, 10, 20, 50, 100]))
-        axes.yaxis.set_minor_locator(NullLocator())
-        axes.yaxis.set_major_formatter("{x:g}")
+        ticks_at(axes.yaxis, [0.01, 0.1, 1, 2, 5, 10, 20, 50, 100], "{x:g}")
     else:
         axes.set_ylim(begins.linear, 95)
 
@@ -226,14 +229,13 @@ def _final_error(study: Study) -> Figure | None:
         if len(variants) > 1:
             axes.set_title(VARIANTS.get(variant, variant))
     names = {"training": "training", "test": study.test_name}
-    styles = [(kind, split, kind_style(kind)) for kind in KINDS for split in FINAL]
     handles = [
-        handle(tint, LINES[split], marker, f"{kind}, {names[split]}", split == "test")
-        for kind, split, (tint, marker) in styles
+        of_kind(kind, LINES[split], split == "test").handle(f"{kind}, {names[split]}")
+        for kind in KINDS
+        for split in FINAL
     ]
-    figure.legend(handles=handles, loc="outside right center")
-    several = f"mean and {100 * CONFIDENCE:.0f} % interval"
-    how = several if shown.has_spread else "one run an arm"
+    legend(figure, handles)
+    how = HOW if shown.has_spread else "one run an arm"
     how = how if shown is study else f"arms without a change; {how}"
     title(figure, shown, "Error of the last iterate", how)
     return figure
@@ -245,19 +247,16 @@ def _final_panel(axes: Axes, study: Study, variant: str) -> None:
     for kind, side in zip(KINDS, (-1, 1), strict=True):
         for split, metric in FINAL.items():
             dodge = _dodge(depths) ** (side * (1 if split == "test" else 2.4))
-            arms = by_depth(study, kind, variant)
-            _final_line(axes, arms, kind, split, metric=metric, dodge=dodge)
-    axes.set_xscale("log")
+            found = samples(study, kind, metric, variant)
+            look = of_kind(kind, LINES[split], split == "test")
+            means(axes, found, look, dodge=dodge, floor=_floor(axes))
+    depth_axis(axes, depths)
     axes.margins(x=0.08)
     if depths:  # beside which the points of a single kind stand
         low, high = axes.get_xlim()
         axes.set_xlim(min(low, depths[0] / 1.1), max(high, depths[-1] * 1.1))
     else:
         note(axes, "no run has ended")
-    axes.xaxis.set_major_locator(FixedLocator(depths))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter("{x:.0f}")
-    axes.set_xlabel("depth (weighted layers)")
 
 
 def _dodge(depths: Sequence[int]) -> float:
@@ -266,35 +265,6 @@ def _dodge(depths: Sequence[int]) -> float:
     """
     span = math.log(depths[-1] / depths[0]) if depths else 0.0
     return float(1.022 ** min(1.0, max(0.1, span / math.log(110 / 18))))
-
-
-def _final_line(
-    axes: Axes,
-    arms: dict[int, list[RunCurves]],
-    kind: str,
-    split: str,
-    *,
-    metric: Metric,
-    dodge: float,
-) -> None:
-    tint, marker = kind_style(kind)
-    points = []
-    for depth, runs in arms.items():
-        values = values_of(runs, metric)
-        if not values:
-            continue
-        points.append((depth * dodge, max(float(np.mean(values)), _floor(axes))))
-        shown = np.maximum(values, _floor(axes))
-        axes.plot([depth * dodge] * len(values), shown, ".", color=tint, alpha=0.35, markersize=5)
-        if interval := mean_interval(values, CONFIDENCE):
-            axes.vlines(
-                depth * dodge, *np.maximum(interval, _floor(axes)), color=tint, linewidth=1.6
-            )
-    axes.plot(
-        [x for x, _ in points], [y for _, y in points], color=tint, linestyle=LINES[split],
-        marker=marker, markersize=6.5, linewidth=1.6,
-        markerfacecolor=tint if split == "test" else palette().background, markeredgewidth=1.4,
-    )  # fmt: skip
 
 
 ALL = {"curves": _error_curves, "final_error": _final_error} | {

@@ -3,14 +3,13 @@ of training.
 """
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
 
 from degradation.analysis.curves import DIVERGED_ERROR_PCT, RunCurves, Study
 from degradation.analysis.estimands import KINDS
+from degradation.analysis.marks import depth_axis, legend, means, of_kind
 from degradation.analysis.series import CLEAN_CURVES, by_depth, densest, on_grid
-from degradation.analysis.style import LINES, Drawing, chance, handle, kind_style, palette, title
+from degradation.analysis.style import LINES, Drawing, chance, title
 from degradation.records import FINISHED
 
 MOMENTS = 5
@@ -33,16 +32,17 @@ def _forming(study: Study) -> Figure | None:
     for axes, moment in zip(panels, moments, strict=True):
         chance(axes, labelled=axes is panels[0])
         for kind in KINDS:
-            _line(axes, arms[kind], key, moment, kind)
-        _furnish(axes, moment, sorted({depth for of in arms.values() for depth in of}))
+            found = {
+                d: [_error_pct(run, key, moment) for run in of] for d, of in arms[kind].items()
+            }
+            means(axes, found, of_kind(kind, LINES["training"], False), intervals=False)
+        axes.set_title(f"iteration {moment:,}", fontsize=11)
+        depth_axis(axes, (depth for of in arms.values() for depth in of))
+        axes.set_xlabel("")
+        axes.margins(x=0.12)
     panels[0].set_ylabel("training error in %")
     figure.supxlabel("depth (weighted layers)", fontsize=10)
-    handles = [
-        handle(tint, LINES["training"], marker, kind, False)
-        for kind in KINDS
-        for tint, marker in [kind_style(kind)]
-    ]
-    figure.legend(handles=handles, loc="outside right center")
+    legend(figure, [of_kind(kind, LINES["training"], False).handle(kind) for kind in KINDS])
     how = "mean over seeds, each seed a dot"
     title(figure, study.without_variants(), "The rise with depth as it forms", how)
     return figure
@@ -62,32 +62,10 @@ def _moments(study: Study, key: str) -> list[int]:
     return list(dict.fromkeys(min(common, key=lambda i: abs(i - at)) for at in wanted))
 
 
-def _line(axes: Axes, arms: dict[int, list[RunCurves]], key: str, moment: int, kind: str) -> None:
-    tint, marker = kind_style(kind)
-    means = []
-    for depth, runs in arms.items():
-        errors = [_error_pct(run, key, moment) for run in runs]
-        means.append(float(np.mean(errors)))
-        axes.plot([depth] * len(errors), errors, ".", color=tint, alpha=0.35, markersize=5)
-    axes.plot(
-        list(arms), means, color=tint, linestyle=LINES["training"], linewidth=1.7, marker=marker,
-        markersize=6, markerfacecolor=palette().background, markeredgewidth=1.4,
-    )  # fmt: skip
-
-
 def _error_pct(run: RunCurves, key: str, moment: int) -> float:
     if key not in run.curves:  # it has diverged before it was measured
         return DIVERGED_ERROR_PCT
     return float(on_grid(run, key, [moment])[0])
-
-
-def _furnish(axes: Axes, moment: int, depths: list[int]) -> None:
-    axes.set_title(f"iteration {moment:,}", fontsize=11)
-    axes.set_xscale("log")
-    axes.margins(x=0.12)
-    axes.xaxis.set_major_locator(FixedLocator(depths))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter("{x:.0f}")
 
 
 FIGURES = (

@@ -1,25 +1,23 @@
 """Figures of the probe `gradients`: flow against depth, and layer by layer over iterations."""
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from degradation.analysis.curves import RunCurves, Study
 from degradation.analysis.estimands import KINDS
-from degradation.analysis.statistics import CONFIDENCE, mean_interval
-from degradation.analysis.style import (
-    BEFORE,
-    VARIANTS,
-    Drawing,
-    handle,
-    kind_style,
-    palette,
-    title,
+from degradation.analysis.marks import (
+    HOW,
+    before_and_after,
+    before_and_after_handles,
+    depth_axis,
+    legend,
+    powers_of_ten,
 )
+from degradation.analysis.style import VARIANTS, Drawing, palette, title
 
 RATIO = "probe/gradients/first_to_last_output"
 WEIGHT = "probe/gradients/weight/"
@@ -43,58 +41,17 @@ def _gradient_ratio(study: Study) -> Figure | None:
     variants = study.variants
     figure = Figure(figsize=(3.4 * len(variants) + 2, 4.4), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, len(variants)))
-    handles = []
     for axes, variant in zip(panels, variants, strict=True):
-        arms = _arms(study, variant)
-        for kind in KINDS:
-            for index, line in enumerate((BEFORE, "solid")):
-                _ratio_line(axes, arms, kind, index)
-                if axes is panels[0]:
-                    label = f"{kind}, {'last record' if index else 'before the first step'}"
-                    tint, marker = kind_style(kind)
-                    handles.append(handle(tint, line, marker, label, bool(index)))
+        before_and_after(axes, study, RATIO, variant)
         axes.axhline(0, color=palette().line, linewidth=1)
         axes.set_title(VARIANTS.get(variant, variant) if variant else "batch norm")
-        axes.set_xscale("log")
-        depths = sorted({depth for _, depth in arms})
-        axes.xaxis.set_major_locator(FixedLocator(depths))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter("{x:.0f}")
-        axes.set_xlabel("depth (weighted layers)")
+        depth_axis(axes, (depth for _, depth in _arms(study, variant)))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.yaxis.set_major_formatter(lambda value, _: f"$10^{{{value:g}}}$")
+        powers_of_ten(axes.yaxis)
     panels[0].set_ylabel("gradient at the first block / at the last")
-    figure.legend(handles=handles, loc="outside right center")
-    title(figure, study, "Gradient flow", "mean and 95 % interval; below 1 it vanishes on its way")
+    legend(figure, before_and_after_handles())
+    title(figure, study, "Gradient flow", f"{HOW}; below 1 it vanishes on its way")
     return figure
-
-
-def _ratio_line(
-    axes: Axes, arms: dict[tuple[str, int], list[RunCurves]], kind: str, index: int
-) -> None:
-    """index: 0 for the first record, -1 or 1 for the last; runs that broke off have no last."""
-    tint, marker = kind_style(kind)
-    points = []
-    for (of_kind, depth), runs in sorted(arms.items(), key=lambda item: item[0][1]):
-        if of_kind != kind:
-            continue
-        values = [
-            run.curves[RATIO].values[-1 if index else 0]
-            for run in runs
-            if not index or run.curves[RATIO].iterations[-1] == run.iterations
-        ]
-        if not values:
-            continue
-        x = depth * 1.03 ** (index - 0.5)
-        points.append((x, float(np.mean(values))))
-        axes.plot([x] * len(values), values, ".", color=tint, alpha=0.35, markersize=5)
-        if interval := mean_interval(values, CONFIDENCE):
-            axes.vlines(x, *interval, color=tint, linewidth=1.6)
-    axes.plot(
-        [x for x, _ in points], [y for _, y in points], color=tint,
-        linestyle="solid" if index else BEFORE, marker=marker, markersize=6,
-        linewidth=1.6, markerfacecolor=tint if index else palette().background, markeredgewidth=1.3,
-    )  # fmt: skip
 
 
 def _gradient_heat(study: Study) -> Figure | None:
@@ -128,7 +85,7 @@ def _gradient_heat(study: Study) -> Figure | None:
     if image:
         bar = figure.colorbar(image, ax=panels, shrink=0.8)
         bar.set_label("norm of the weights' gradient")
-        bar.ax.yaxis.set_major_formatter(lambda value, _: f"$10^{{{value:g}}}$")
+        powers_of_ten(bar.ax.yaxis)
     title(figure, study.without_variants(), "Gradients layer by layer", "geometric mean over seeds")
     return figure
 

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from degradation.analysis.curves import RunCurves, Study
 from degradation.analysis.estimands import KINDS
+from degradation.analysis.marks import legend
 from degradation.analysis.style import (
     MARKERS,
     REFERENCE,
@@ -47,7 +48,7 @@ def _distances(study: Study) -> Figure | None:
         for kind in KINDS
         for depth in depths
     ]  # fmt: skip
-    figure.legend(handles=handles, loc="outside right center")
+    legend(figure, handles)
     title(figure, study, "Distance from the identity", "each seed a thin line, geometric means")
     return figure
 

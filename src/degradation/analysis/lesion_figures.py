@@ -5,11 +5,11 @@ distance from the identity, and several blocks deleted at once.
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from degradation.analysis.curves import RunCurves, Study
 from degradation.analysis.estimands import KINDS
+from degradation.analysis.marks import depth_handles, legend
 from degradation.analysis.style import (
     BEFORE,
     MARKERS,
@@ -86,7 +86,7 @@ def _lesion_blocks(study: Study) -> Figure | None:
     handles += [handle(kind_colour(kind), BEFORE, "", f"{kind}, intact") for kind in KINDS]
     handles += [handle(palette().line, "none", "o", "changes the size", False)]
     handles += [handle(palette().line, REFERENCE, "", "chance")]
-    figure.legend(handles=handles, loc="outside right center")
+    legend(figure, handles)
     title(figure, study.without_variants(), "Single blocks deleted and swapped", "mean and range")
     return figure
 
@@ -132,7 +132,7 @@ def _lesion_identity(study: Study) -> Figure | None:
     panels[0].set_xlabel("||block(x) - x|| / ||x||")
     panels[1].set_xlabel("||F(x)|| / ||x||")
     panels[0].set_ylabel("error without the block,\npoints above intact")
-    figure.legend(handles=_depth_handles(arms, "none"), loc="outside right center")
+    legend(figure, depth_handles((depth for _, depth in arms), "none"))
     title(
         figure,
         study.without_variants(),
@@ -147,11 +147,6 @@ def _cost(runs: list[RunCurves]) -> tuple[list[float], list[float]]:
     distances, errors = _means(runs, DISTANCE), _means(runs, f"{LESION}delete/")
     intact = float(np.mean([run.last[INTACT] for run in runs]))
     return list(distances.values()), [errors[i] - intact for i in distances]
-
-
-def _depth_handles(arms: Arms, line: str) -> list[Line2D]:
-    depths = sorted({depth for _, depth in arms})
-    return [handle(colour(d), line, MARKERS.get(d, "X"), f"{d} layers") for d in depths]
 
 
 def _lesion_several(study: Study) -> Figure | None:
@@ -171,8 +166,9 @@ def _lesion_several(study: Study) -> Figure | None:
         axes.set_ylim(0, 100)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     panels[0].set_ylabel("error in %")
-    handles = [*_depth_handles(arms, "solid"), handle(palette().line, REFERENCE, "", "chance")]
-    figure.legend(handles=handles, loc="outside right center")
+    handles = depth_handles(depth for _, depth in arms)
+    handles += [handle(palette().line, REFERENCE, "", "chance")]
+    legend(figure, handles)
     title(figure, study.without_variants(), "Several random blocks deleted", "mean and range")
     return figure
 

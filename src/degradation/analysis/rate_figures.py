@@ -1,14 +1,15 @@
 """Figure of lr_choice: the error on the images held out against the learning rate."""
 
-import numpy as np
+from statistics import fmean
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
 
 from degradation.analysis import rates
 from degradation.analysis.curves import Study
 from degradation.analysis.estimands import KINDS
-from degradation.analysis.style import MARKERS, Drawing, chance, colour, handle, title
+from degradation.analysis.marks import depth_handles, legend, means, of_depth, ticks_at
+from degradation.analysis.style import Drawing, chance, colour, title
 
 
 def _error_by_rate(study: Study) -> Figure | None:
@@ -26,33 +27,20 @@ def _error_by_rate(study: Study) -> Figure | None:
             _line(axes, depth, arms[kind, depth], 1.035 ** (place - (len(depths) - 1) / 2))
         axes.set_title(kind.capitalize())
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(FixedLocator(found))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter("{x:g}")
+        ticks_at(axes.xaxis, found, "{x:g}")
         axes.set_xlabel("learning rate")
     panels[0].set_ylabel("error on the images held out, in %")
-    handles = [
-        handle(colour(d), "solid", MARKERS.get(d, "X"), f"{d} layers")
-        for d in sorted({depth for _, depth in arms})
-    ]
-    figure.legend(handles=handles, loc="outside right center")
+    legend(figure, depth_handles(depth for _, depth in arms))
     title(figure, study, "Learning rates", "mean over seeds, each seed a dot; in a ring the best")
     return figure
 
 
 def _line(axes: Axes, depth: int, by_rate: rates.Rates, dodge: float) -> None:
-    tint = colour(depth)
     errors = {rate: rates.errors_pct(runs) for rate, runs in by_rate.items()}
-    for rate, values in errors.items():
-        axes.plot([rate * dodge] * len(values), values, ".", color=tint, alpha=0.4, markersize=5)
-    means = {rate: float(np.mean(values)) for rate, values in errors.items()}
-    axes.plot(
-        [rate * dodge for rate in means], list(means.values()), color=tint,
-        marker=MARKERS.get(depth, "X"), markersize=6, linewidth=1.6,
-    )  # fmt: skip
+    means(axes, errors, of_depth(depth), dodge=dodge, intervals=False)
     chosen = rates.best(by_rate)
     axes.plot(
-        [chosen * dodge], [means[chosen]], "o", color=tint, markersize=13,
+        [chosen * dodge], [fmean(errors[chosen])], "o", color=colour(depth), markersize=13,
         markerfacecolor="none", markeredgewidth=1.6,
     )  # fmt: skip
 

@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from degradation.analysis.curves import RunCurves, Study
 from degradation.analysis.estimands import KINDS
+from degradation.analysis.marks import depth_handles, legend
 from degradation.analysis.style import (
     MARKERS,
     Drawing,
     colour,
-    handle,
     title,
 )
 
@@ -40,9 +40,7 @@ def _layer_responses(study: Study) -> Figure | None:
         panels[row, 0].set_ylabel("standard deviation of the response")
     panels[0, 0].set_yscale("log")
     panels[0, 0].yaxis.set_major_formatter("{x:g}")
-    depths = sorted({depth for _, depth in arms})
-    handles = [handle(colour(d), "solid", MARKERS.get(d, "X"), f"{d} layers") for d in depths]
-    figure.legend(handles=handles, loc="outside right center")
+    legend(figure, depth_handles(depth for _, depth in arms))
     title(
         figure,
         study.without_variants(),

@@ -42,6 +42,12 @@ def values_of(runs: Sequence[RunCurves], metric: Metric) -> list[float]:
     return [value for run in runs if (value := run.value(metric)) is not None]
 
 
+def samples(study: Study, kind: str, metric: Metric, variant: str = "") -> dict[int, list[float]]:
+    """Each ended run's number by depth; depths that have none are left out."""
+    arms = by_depth(study, kind, variant)
+    return {depth: found for depth, runs in arms.items() if (found := values_of(runs, metric))}
+
+
 def milestones(study: Study) -> list[int]:
     """Where the learning rate drops, if all runs agree on it."""
     found = {tuple(run.config.get("schedule", {}).get("milestones", ())) for run in study.runs}

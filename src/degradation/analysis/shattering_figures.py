@@ -1,28 +1,23 @@
 """Figures of the probe `shattering`: correlation of input gradients, and what they look like."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
 
 from degradation.analysis.curves import RunCurves, Study
-from degradation.analysis.estimands import KINDS, Metric
-from degradation.analysis.series import values_of
-from degradation.analysis.statistics import CONFIDENCE, mean_interval
-from degradation.analysis.style import (
-    BEFORE,
-    MARKERS,
-    Drawing,
-    colour,
-    handle,
-    kind_colour,
-    kind_style,
-    palette,
-    title,
+from degradation.analysis.estimands import KINDS
+from degradation.analysis.marks import (
+    HOW,
+    before_and_after,
+    before_and_after_handles,
+    depth_axis,
+    depth_handles,
+    legend,
+    ticks_at,
 )
+from degradation.analysis.style import MARKERS, Drawing, colour, kind_colour, palette, title
 
 LAG = "probe/shattering/autocorrelation/"
 SLOPE = "probe/shattering/slope/"
@@ -65,13 +60,9 @@ def _autocorrelation(study: Study) -> Figure | None:
     for axes in panels[-1]:
         axes.set_xlabel("lag (steps of 1/63 of the line)")
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(FixedLocator([1, 2, 4, 8, 16, 32, 63]))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter("{x:.0f}")
+        ticks_at(axes.xaxis, [1, 2, 4, 8, 16, 32, 63])
     panels[0, 0].set_ylim(-0.1, 1)
-    depths = sorted({depth for arms in variants.values() for _, depth in arms})
-    handles = [handle(colour(d), "solid", MARKERS.get(d, "X"), f"{d} layers") for d in depths]
-    figure.legend(handles=handles, loc="outside right center")
+    legend(figure, depth_handles(depth for arms in variants.values() for _, depth in arms))
     how = "before the first step; mean over seeds, band from the lowest to the highest"
     title(figure, study, "Autocorrelation of input gradients", how)
     return figure
@@ -104,52 +95,14 @@ def _by_depth(study: Study) -> Figure | None:
     panels = np.atleast_1d(figure.subplots(1, len(variants), sharey=True))
     for axes, (variant, arms) in zip(panels, variants.items(), strict=True):
         axes.axhline(0, color=palette().line, linewidth=1)
-        for kind in KINDS:
-            for is_first in (True, False):
-                _depth_line(axes, arms, kind, is_first=is_first)
+        before_and_after(axes, study, NEIGHBOURS, variant)
         axes.set_title(VARIANTS[variant])
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(FixedLocator(sorted({depth for _, depth in arms})))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter("{x:.0f}")
-        axes.set_xlabel("depth (weighted layers)")
+        depth_axis(axes, (depth for _, depth in arms))
     panels[0].set_ylabel("correlation of neighbouring gradients")
     panels[0].set_ylim(-0.2, 1.05)
-    handles = [
-        handle(*_look(kind, is_first), f"{kind}, {when}", not is_first)
-        for kind in KINDS
-        for is_first, when in ((True, "before the first step"), (False, "last record"))
-    ]
-    figure.legend(handles=handles, loc="outside right center")
-    how = f"mean and {100 * CONFIDENCE:.0f} % interval; 1 for a linear net, 0 for white noise"
-    title(figure, study, "Shattering", how)
+    legend(figure, before_and_after_handles())
+    title(figure, study, "Shattering", f"{HOW}; 1 for a linear net, 0 for white noise")
     return figure
-
-
-def _look(kind: str, is_first: bool) -> tuple[str, Any, str]:
-    tint, marker = kind_style(kind)
-    return tint, BEFORE if is_first else "solid", marker
-
-
-def _depth_line(axes: Axes, arms: Arms, kind: str, *, is_first: bool) -> None:
-    """Runs that diverged have no last iterate."""
-    tint, line, marker = _look(kind, is_first)
-    metric, points = Metric(NEIGHBOURS, is_first=is_first), []
-    for depth in sorted(depth for of_kind, depth in arms if of_kind == kind):
-        runs = arms[kind, depth]
-        values = values_of(runs, metric)
-        if not values:
-            continue
-        x = depth * 1.03 ** (-0.5 if is_first else 0.5)
-        points.append((x, float(np.mean(values))))
-        axes.plot([x] * len(values), values, ".", color=tint, alpha=0.35, markersize=5)
-        if interval := mean_interval(values, CONFIDENCE):
-            axes.vlines(x, *interval, color=tint, linewidth=1.6)
-    axes.plot(
-        [x for x, _ in points], [y for _, y in points], color=tint, linestyle=line,
-        marker=marker, markersize=6, linewidth=1.6,
-        markerfacecolor=palette().background if is_first else tint, markeredgewidth=1.3,
-    )  # fmt: skip
 
 
 def _slopes(study: Study) -> Figure | None:

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from degradation.analysis.curves import DIVERGED_ERROR_PCT, RunCurves, Study
 from degradation.analysis.estimands import KINDS, Metric
+from degradation.analysis.marks import legend
 from degradation.analysis.series import values_of
 from degradation.analysis.statistics import CONFIDENCE, mean_interval
 from degradation.analysis.style import (
@@ -63,7 +64,7 @@ def _rises(study: Study) -> Figure | None:
                f"{kind}, {depth} layers", filled=depth == depths[1])
         for kind in KINDS for depth in depths
     ]  # fmt: skip
-    figure.legend(handles=handles, loc="outside right center")
+    legend(figure, handles)
     title(figure, study, "What the effect needs", f"mean and {100 * CONFIDENCE:.0f} % interval")
     return figure
 
