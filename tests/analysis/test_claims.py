@@ -92,6 +92,7 @@ def test_a_valid_file(tmp_path: Path) -> None:
         (("claims", 0, "estimand"), "parameters(plain,56)", ("rises", "superiority")),
         (("claims", 0, "sentence"), "", ("rises", "sentence")),
         (("claims", 0, "estimand"), "test/error_pct(plain,56)", ("rises", "permutation")),
+        (("claims", 0, "type"), "equivalence", ("rises", "permutation", "equivalence")),
         (("claims", 1, "margin"), {"quick": 0}, ("same", "margin", "value")),
         (("claims", 1, "estimand"), ["test/error_pct(plain,56)"], ("same", "parameters")),
         (("claims", 1, "id"), "rises", ("rises", "twice")),

@@ -1,5 +1,6 @@
 """Figures of gradient flow: there where it was measured, the same again, of the right numbers."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -63,3 +64,16 @@ def test_a_run_that_broke_off_has_a_start_but_no_last_record(study: Study) -> No
     with_norm, without = figure.axes
     assert plain_lines(with_norm) == [[1.5], [-2.0]]
     assert plain_lines(without) == [[-3.0], []]
+
+
+def test_where_fewer_runs_have_a_number_their_count_stands_beside_the_mean(tmp_path: Path) -> None:
+    """One whose gradient has become zero has no logarithm, though it did not diverge."""
+    for seed in (0, 1, 2):
+        write(tmp_path, f"plain-18-s{seed}", {0: 1.0, 10: -1.0, 20: -2.0})
+    gone = tmp_path / "runs" / "plain-18-s2" / "summary.json"
+    summary = json.loads(gone.read_text())
+    del summary["last"]["probe/gradients/first_to_last_output"]
+    gone.write_text(json.dumps(summary))
+    figure = gradient_figures._gradient_ratio(read(tmp_path))
+    assert figure
+    assert [note.get_text() for note in figure.axes[0].texts] == ["2"]

@@ -203,6 +203,14 @@ def test_a_level_never_reached_is_counted(tmp_path: Path) -> None:
     assert verdict.estimate == pytest.approx(600 - (300 + 300 + 200) / 3)
 
 
+def test_a_diverged_run_takes_the_full_length_to_a_level_and_no_90_percent(tmp_path: Path) -> None:
+    curve = "iterations_to[eval/train_subset_error_pct <= 60]"
+    errors: Errors = {("plain", 56): [*DEEP[:2], None], ("residual", 56): [49.0, 50.0, 30.0]}
+    verdict = one(tmp_path, errors, estimand=f"{curve}(plain,56) - {curve}(residual,56)")
+    assert verdict.diverged == {}
+    assert verdict.censored == {"plain-56": 3}
+
+
 def test_exact_claims(tmp_path: Path) -> None:
     equal = "multiply_adds(plain,{0}) - multiply_adds(residual,{0})"
     claim = {"type": "exact", "value": 0, "estimand": [equal.format(18), equal.format(56)]}

@@ -92,6 +92,7 @@ def test_report_says_what_a_reader_needs(study: Path) -> None:
     for words in (
         "preset quick, on CIFAR-10", "1 of 3 runs of plain-110 diverged", "![", "torch 2.11.0",
         "claims of the preset `paper` alone", "| residual-56 | 6.97 |", "| residual-18 |  |",
+        "here for 600 iterations", "+experiment=depth_sweep preset=quick seed=0,1,2\n",
     ):  # fmt: skip
         assert words in text
 
@@ -126,6 +127,12 @@ def test_closing_table_has_a_line_a_claim(study: Path, tmp_path: Path) -> None:
     assert index is not None
     assert "[depth_sweep/quick](depth_sweep/quick/REPORT.md) | cifar10 | " in index.read_text()
     assert write_list(tmp_path / "nothing") is None
+
+
+def test_a_study_without_errors_ends_in_its_claims_alone() -> None:
+    text = closing_text(ROOT / "results" / "identity_mapping" / "quick", None)
+    assert "last iterate" not in text
+    assert "residual-starts-there" in text
 
 
 def test_runs_without_an_experiment_are_drawn_and_not_judged(tmp_path: Path) -> None:

@@ -50,6 +50,15 @@ def test_iterations_to_a_level(tmp_path: Path) -> None:
     assert run.is_censored(never)
 
 
+def test_a_run_that_diverged_before_it_was_measured_never_came_to_a_level(tmp_path: Path) -> None:
+    path = write_run(tmp_path, "plain", 110, 0, None) / "metrics.jsonl"
+    path.write_text('{"iteration": 25, "wall_s": 2.5}\n')
+    (run,) = read(tmp_path).runs
+    level = Metric("eval/train_subset_error_pct", 60.0)
+    assert run.value(level) == ITERATIONS
+    assert run.is_censored(level)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

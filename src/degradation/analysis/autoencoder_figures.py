@@ -56,10 +56,10 @@ def _first_gradients(study: Study) -> Figure | None:
         axes.plot(line, line, color=palette().line, linewidth=1.2, linestyle=REFERENCE)
         axes.annotate("equal", (line[1], line[1]), fontsize=9, color=palette().muted, ha="right")
         axes.set(xscale="log", yscale="log", xlim=line, ylim=line, aspect="equal")
-        axes.set_xlabel("plain")
+        axes.set_xlabel("gradient norm, plain")
         if len(variants) > 1:
             axes.set_title(VARIANTS.get(variant, variant) if variant else "inputs in [-1, 1]")
-    figure.axes[0].set_ylabel("with the shortcut")
+    figure.axes[0].set_ylabel("gradient norm, with the shortcut")
     title(figure, study, "L2 norm of the first layer's gradient", "a dot a pair of initial weights")
     return figure
 

@@ -1,7 +1,7 @@
 """What stands below the figures: what is shown, of which data set and preset, and how many runs."""
 
 from degradation.analysis.curves import Study
-from degradation.analysis.series import shown_at_the_end
+from degradation.analysis.series import has_test_at_the_end_alone, milestones, shown_at_the_end
 from degradation.analysis.style import Drawing
 from degradation.records import DIVERGED
 
@@ -10,9 +10,11 @@ def curves(study: Study) -> str:
     shown = study.without_variants()
     several = "mean over seeds, band from the best seed to the worst"
     how = several if shown.has_spread else "one run an arm"
+    drops = "; dotted lines where the learning rate drops" if milestones(shown) else ""
+    last = f"{study.test_name} a marker at the end" if has_test_at_the_end_alone(shown) else ""
     return (
         f"Error over iterations on {shown.scope}, {shown.seeds_text}: training dashed, "
-        f"{study.test_name} solid; {how}; dotted lines where the learning rate drops."
+        f"{last or f'{study.test_name} solid'}; {how}{drops}."
         + _diverged(shown, "goes on at 90 %")
         + curve_images(study)
         + _left_out(study)

@@ -21,10 +21,10 @@ from degradation.analysis.style import (
 
 DEPTH, DRAWS = 110, 1000
 CASES = {
-    "a = 0.5": "plain vanishes,\nresidual explodes",
+    "a = 0.5": "plain vanishes, residual explodes",
     "a = 1.5": "both explode",
     "a = -0.5": "both vanish",
-    "a = 0.3 or -0.3 by chance": "plain vanishes,\nresidual nearly does not",
+    "a = 0.3 or -0.3 by chance": "plain vanishes, residual nearly does not",
 }
 
 
@@ -61,7 +61,7 @@ def _chain_rule(study: Study) -> Figure | None:
             axes.plot(depths, values, color=tint, linewidth=3.6 if name == "plain" else 1.6,
                       linestyle=REFERENCE if name == "sum" else "solid")  # fmt: skip
         axes.set_title(f"{case}\n", fontsize=10)
-        axes.text(0.5, 1.02, what.replace("\n", " "), transform=axes.transAxes, ha="center",
+        axes.text(0.5, 1.02, what, transform=axes.transAxes, ha="center",
                   fontsize=8.5, color=palette().muted)  # fmt: skip
         axes.set_xlabel("layers")
         powers_of_ten(axes.yaxis)

@@ -155,8 +155,11 @@ def _claim(entry: Any, path: Path, number: int) -> Claim:
     permutation = entry.get("permutation", False)
     if permutation and entry.get("paired"):
         raise ClaimsError(f"{where}: permutation: true; accepted: false where paired is true")
-    if permutation not in (True, False) or (permutation and not estimands[0].is_two_sample):
-        accepted = "true (for the difference of two arms in one metric) or false"
+    fits = kind != EQUIVALENCE and estimands[0].is_two_sample
+    if permutation not in (True, False) or (permutation and not fits):
+        accepted = (
+            "true (for the difference of two arms in one metric, not of equivalence) or false"
+        )
         raise ClaimsError(f"{where}: permutation: {permutation!r}; accepted: {accepted}")
     return Claim(
         id=_text(entry["id"], f"{where}: id"),

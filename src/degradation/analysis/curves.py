@@ -74,10 +74,14 @@ class RunCurves:
         return self.last.get(metric.name)
 
     def is_censored(self, metric: Metric) -> bool:
-        """Whether the curve never comes down to the metric's level."""
-        if metric.reaches_pct is None or metric.name not in self.curves:
+        """Whether the curve never comes down to the metric's level, or has diverged before it was
+        measured.
+        """
+        if metric.reaches_pct is None:
             return False
-        return not any(value <= metric.reaches_pct for value in self.curves[metric.name].values)
+        if metric.name not in self.curves:
+            return self.status == records.DIVERGED
+        return min(self.curves[metric.name].values) > metric.reaches_pct
 
     def _first_at(self, name: str, level: float) -> float | None:
         if name not in self.curves:

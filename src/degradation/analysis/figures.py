@@ -5,7 +5,6 @@ test solid, as in the paper. Nothing rests on colour alone. Each is drawn for li
 dark ones.
 """
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,7 +44,10 @@ from degradation.analysis.series import (
     TRAIN_CURVES,
     by_depth,
     densest,
+    depth_range,
+    dodge,
     error_axis,
+    has_test_at_the_end_alone,
     longest_grid,
     milestones,
     on_grid,
@@ -114,10 +116,10 @@ def _error_curves(study: Study) -> Figure | None:
         return None
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
-    keys = {"training": densest(study.runs, TRAIN_CURVES), "test": densest(study.runs, TEST_CURVES)}
+    keys = {"training": densest(shown.runs, TRAIN_CURVES), "test": densest(shown.runs, TEST_CURVES)}
     _error_axis(panels[0], study, [""])
     for axes, kind in zip(panels, KINDS, strict=True):
-        for milestone in milestones(study):
+        for milestone in milestones(shown):
             axes.axvline(milestone, color=palette().faint, linewidth=0.9, linestyle=REFERENCE)
         for index, (depth, runs) in enumerate(by_depth(study, kind).items()):
             for split, key in keys.items():
@@ -138,7 +140,9 @@ def _error_curves(study: Study) -> Figure | None:
     label = _training_name(study) if keys["training"] == RUNNING else "clean"
     handles = depth_handles(depth for kind in KINDS for depth in by_depth(study, kind))
     handles += [handle(palette().text, LINES["training"], "", f"training ({label})")]
-    handles += [handle(palette().text, LINES["test"], "", study.test_name)]
+    at_end = has_test_at_the_end_alone(shown)
+    line, marker = ("none", "o") if at_end else (LINES["test"], "")
+    handles += [handle(palette().text, line, marker, study.test_name + ", at the end" * at_end)]
     legend(figure, handles)
     several = "mean over seeds, band from the best seed to the worst"
     title(figure, shown, "Error curves", several if shown.has_spread else "one run an arm")
@@ -246,25 +250,17 @@ def _final_panel(axes: Axes, study: Study, variant: str) -> None:
     depths = sorted({depth for kind in KINDS for depth in by_depth(study, kind, variant)})
     for kind, side in zip(KINDS, (-1, 1), strict=True):
         for split, metric in FINAL.items():
-            dodge = _dodge(depths) ** (side * (1 if split == "test" else 2.4))
+            apart = dodge(depths) ** (side * (1 if split == "test" else 2.4))
             found = samples(study, kind, metric, variant)
             look = of_kind(kind, LINES[split], split == "test")
-            means(axes, found, look, dodge=dodge, floor=_floor(axes))
+            means(axes, found, look, dodge=apart, floor=_floor(axes))
     depth_axis(axes, depths)
     axes.margins(x=0.08)
     if depths:  # beside which the points of a single kind stand
-        low, high = axes.get_xlim()
-        axes.set_xlim(min(low, depths[0] / 1.1), max(high, depths[-1] * 1.1))
+        (low, high), (least, most) = axes.get_xlim(), depth_range(depths)
+        axes.set_xlim(min(low, least), max(high, most))
     else:
         note(axes, "no run has ended")
-
-
-def _dodge(depths: Sequence[int]) -> float:
-    """How far points of one depth stand apart, as a factor: so that it looks alike on axes of few
-    depths and of many, and there is never more than on that of 18 to 110 layers.
-    """
-    span = math.log(depths[-1] / depths[0]) if depths else 0.0
-    return float(1.022 ** min(1.0, max(0.1, span / math.log(110 / 18))))
 
 
 ALL = {"curves": _error_curves, "final_error": _final_error} | {

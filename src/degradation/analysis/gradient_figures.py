@@ -11,6 +11,7 @@ from degradation.analysis.curves import RunCurves, Study
 from degradation.analysis.estimands import KINDS
 from degradation.analysis.marks import (
     HOW,
+    LESS,
     before_and_after,
     before_and_after_handles,
     depth_axis,
@@ -50,7 +51,7 @@ def _gradient_ratio(study: Study) -> Figure | None:
         powers_of_ten(axes.yaxis)
     panels[0].set_ylabel("gradient at the first block / at the last")
     legend(figure, before_and_after_handles())
-    title(figure, study, "Gradient flow", f"{HOW}; below 1 it vanishes on its way")
+    title(figure, study, "Gradient flow", f"geometric {HOW}; below 1 it vanishes on its way")
     return figure
 
 
@@ -83,7 +84,7 @@ def _gradient_heat(study: Study) -> Figure | None:
                 axes.set_xlabel("iteration")
         panels[row, 0].set_ylabel("layer (1: at the input)")
     if image:
-        bar = figure.colorbar(image, ax=panels, shrink=0.8)
+        bar = figure.colorbar(image, ax=panels, shrink=0.8, extend="both")
         bar.set_label("norm of the weights' gradient")
         powers_of_ten(bar.ax.yaxis)
     title(figure, study.without_variants(), "Gradients layer by layer", "geometric mean over seeds")
@@ -111,16 +112,16 @@ FIGURES = (
         "gradient_ratio",
         "Gradient at the first block over that at the last, against depth",
         "Norm of the gradient that reaches the first block's output over that at the last one's, "
-        "before the first step and at the last record: mean with Student's 95 % interval, each "
-        "seed a dot. Below 1 it vanishes on its way back, above 1 it grows. Runs that diverged "
-        "have no last record.",
+        "before the first step and at the last record: geometric mean with Student's 95 % interval "
+        "of the logarithms, each seed a dot. Below 1 it vanishes on its way back, above 1 it "
+        f"grows. {LESS}",
         _gradient_ratio,
     ),
     Drawing(
         "gradient_heat",
         "Norm of the weights' gradient by layer and iteration",
         "Norm of the gradient of each 3x3 layer's weights, with batch norm: geometric mean over "
-        "seeds.",
+        "seeds. The colours end at the 1st and the 99th percentile of what is shown.",
         _gradient_heat,
         shows=Study.without_variants,
     ),

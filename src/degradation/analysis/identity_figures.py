@@ -7,15 +7,18 @@ from matplotlib.figure import Figure
 from degradation.analysis.curves import RunCurves, Study
 from degradation.analysis.estimands import KINDS
 from degradation.analysis.marks import legend
+from degradation.analysis.series import by_depth
 from degradation.analysis.style import (
     MARKERS,
     REFERENCE,
     Drawing,
     handle,
     kind_colour,
+    note,
     palette,
     title,
 )
+from degradation.records import DIVERGED, FINISHED
 
 DISTANCE = "probe/identity/net"
 FLOOR = 1e-6
@@ -35,6 +38,8 @@ def _distances(study: Study) -> Figure | None:
             for depth in depths:
                 arm = "-".join(filter(None, (kind, str(depth), variant)))
                 _arm_lines(axes, [run for run in study.ended(arm) if DISTANCE in run.curves])
+        lost = [_lost(study, kind, depth, variant) for kind in KINDS for depth in depths]
+        note(axes, "\n".join(filter(None, lost)))
         axes.axhline(0.05, color=palette().line, linewidth=0.9, linestyle=REFERENCE)
         axes.set_title(_name(variant), fontsize=9)
         axes.set_yscale("log")
@@ -53,6 +58,15 @@ def _distances(study: Study) -> Figure | None:
     return figure
 
 
+def _lost(study: Study, kind: str, depth: int, variant: str) -> str:
+    """Of an arm that diverged before there was a line to draw."""
+    runs = by_depth(study, kind, variant).get(depth, [])
+    has_line = any(len(run.curves[DISTANCE].values) > 1 for run in runs if DISTANCE in run.curves)
+    is_lost = runs and not has_line and all(run.status == DIVERGED for run in runs)
+    blocks = f"{depth // 2} block{'s' * (depth > 2)}"
+    return f"{kind}, {blocks}: {len(runs)} of {len(runs)} diverged" if is_lost else ""
+
+
 def _name(variant: str) -> str:
     named = {
         "activationlinear": "linear",
@@ -68,7 +82,7 @@ def _arm_lines(axes: Axes, runs: list[RunCurves]) -> None:
         curve, tint = run.curves[DISTANCE], kind_colour(run.kind)
         axes.plot(curve.iterations, np.maximum(curve.values, FLOOR), color=tint, alpha=0.25,
                   linewidth=0.7)  # fmt: skip
-    whole = [run.curves[DISTANCE] for run in runs if run.status == "finished"]
+    whole = [run.curves[DISTANCE] for run in runs if run.status == FINISHED]
     if whole:
         logs = np.log([np.maximum(curve.values, FLOOR) for curve in whole])
         tint = kind_colour(runs[0].kind)

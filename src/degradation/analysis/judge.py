@@ -104,6 +104,11 @@ def judge(claims: Claims, preset: str, study: Study) -> list[Verdict]:
     return [verdicts.get(claim.id) or _exact(claim, preset, study) for claim in chosen]
 
 
+def _counts_as_chance(metric: Metric) -> bool:
+    """Whether a diverged run has 90 % there, and not its first number or the full length."""
+    return metric.name in ERRORS and not metric.is_first and metric.reaches_pct is None
+
+
 def _evidence(claim: Claim, preset: str, study: Study, level: float) -> _Evidence:
     (estimand,) = claim.estimands
     ended = {arm: study.ended(arm) for arm in estimand.arms}
@@ -120,7 +125,7 @@ def _evidence(claim: Claim, preset: str, study: Study, level: float) -> _Evidenc
     diverged = {
         arm: sum(run.status == DIVERGED for run in runs)
         for arm, runs in ended.items()
-        if any(metric.name in ERRORS and not metric.is_first for metric in estimand.arms[arm])
+        if any(map(_counts_as_chance, estimand.arms[arm]))
     }
     verdict = replace(
         _unanswered(claim, preset),

@@ -190,8 +190,9 @@ FIGURES = (
     Drawing(
         "lesion_blocks",
         "Single blocks deleted and swapped",
-        "Error on 500 held-out images with one block of the trained net deleted (top), with it and "
-        "the next one swapped (middle), and how far the block is from the identity (bottom): "
+        "Error on 500 test images with one block of the trained net deleted (top), with it and the "
+        "next one swapped (middle), and how far the block is from the identity on 250 training "
+        "images (bottom): "
         "||F(x)|| / ||x|| of a residual block, ||block(x) - x|| / ||x|| of a plain one. Mean over "
         "seeds, bars from the least to the greatest; dash-dotted: the intact net; hollow: a block "
         "that changes the size, of which shortcut A is left in both nets.",
@@ -208,7 +209,7 @@ FIGURES = (
     Drawing(
         "lesion_several",
         "Several random blocks deleted",
-        "Error on 500 held-out images with several blocks deleted at once, drawn from those that "
+        "Error on 500 test images with several blocks deleted at once, drawn from those that "
         "keep the size, five draws a point; one: mean over all of them. Mean over seeds, band "
         "from the least to the greatest.",
         _lesion_several,

@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from degradation.analysis.curves import Study
 from degradation.analysis.estimands import KINDS, Metric
-from degradation.analysis.series import samples
+from degradation.analysis.series import by_depth, samples
 from degradation.analysis.statistics import CONFIDENCE, mean_interval
 from degradation.analysis.style import BEFORE, MARKERS, colour, handle, kind_style, palette
 
@@ -52,11 +52,13 @@ def means(
     dots: bool = True,
     intervals: bool = True,
     floor: float = -math.inf,
+    of: Mapping[int, int] | None = None,
 ) -> None:
     """A line through the means of `found`, one value a run at each place of the axis.
 
     dodge: a factor on the places, so that lines of the same places do not hide one another. dots:
-    each run's value. intervals: Student's. floor: lower values are drawn there.
+    each run's value. intervals: Student's. floor: lower values are drawn there. of: how many runs
+    there are; where fewer have a value their number stands beside the mean.
     """
     for place, values in found.items():
         x = place * dodge
@@ -65,6 +67,11 @@ def means(
             axes.plot([x] * len(values), shown, ".", color=look.colour, alpha=0.35, markersize=5)
         if intervals and (span := mean_interval(values, CONFIDENCE)):
             axes.vlines(x, *np.maximum(span, floor), color=look.colour, linewidth=1.6)
+        if of and len(values) < of[int(place)]:
+            axes.annotate(
+                str(len(values)), (x, float(np.mean(values))), (6, 5), color=look.colour,
+                textcoords="offset points", fontsize=8,
+            )  # fmt: skip
     axes.plot(
         [place * dodge for place in found],
         [max(float(np.mean(values)), floor) for values in found.values()],
@@ -73,6 +80,11 @@ def means(
     )  # fmt: skip
 
 
+LESS = (
+    "A run that diverged, or whose gradient is zero in float32, has no last record; a number "
+    "beside a point says of how many runs it is where that is not all."
+)
+"""Of probes of gradients, for a figure's caption."""
 TIMES = {"before the first step": True, "last record": False}
 """Whether it is a run's first number that a line is of."""
 
@@ -85,7 +97,9 @@ def before_and_after(axes: Axes, study: Study, name: str, variant: str) -> None:
     """Of what a probe measured, against depth, by kind."""
     for kind, is_first in product(KINDS, TIMES.values()):
         found = samples(study, kind, Metric(name, is_first=is_first), variant)
-        means(axes, found, _at(kind, is_first), dodge=1.03 ** (-0.5 if is_first else 0.5))
+        of = {depth: len(runs) for depth, runs in by_depth(study, kind, variant).items()}
+        apart = 1.03 ** (-0.5 if is_first else 0.5)
+        means(axes, found, _at(kind, is_first), dodge=apart, of=of)
 
 
 def before_and_after_handles() -> list[Line2D]:

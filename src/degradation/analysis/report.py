@@ -36,13 +36,16 @@ TABLE = "table.csv"
 REFUSALS = (StudyError, ClaimsError, RecordError)
 """Why a study cannot be reported, in one line."""
 _LIMITS = {
-    "quick": "Preset `quick` is a small net on small images for a few hundred iterations. It can "
-    "show that plain nets degrade and that the shortcut removes most of it. That residual nets do "
-    "not degrade at all, and that deeper ones are better, are claims of the preset `paper` alone; "
-    "the paper's numbers are for the full length and stand here for orientation only.",
+    "quick": "Preset `quick` is a small net on small images, here for {iterations} iterations; the "
+    "paper's numbers are for the full length and stand here for orientation only.",
     "paper": "The protocol is that of Sec. 4.2, with the departures marked `DEVIATION:` in `conf/` "
     "and listed in the README; the paper reports one run an arm (five for residual-110).",
 }
+_LIMIT_QUICK_ERRORS = (
+    "It can show that plain nets degrade and that the shortcut removes most of it. That residual "
+    "nets do not degrade at all, and that deeper ones are better, are claims of the preset `paper` "
+    "alone."
+)
 _LIMIT_SHAPES = (
     "The data set is `shapes`: procedural images, not CIFAR-10. Nothing here can be compared with "
     "the paper's numbers."
@@ -100,7 +103,7 @@ def study_page(
         for figure in figures.OWN
         if figure.stem in stems
     ]
-    account = "\n\n".join(_account(study))
+    account = "\n\n".join(_account(study, claims))
     return write_study(
         study_dir, study, claims, verdicts,
         pictures=pictures, account=account, repository=repository,
@@ -143,11 +146,11 @@ def closing_text(study_dir: Path, committed_dir: Path | None) -> str:
         for claim in this["claims"]
     ]
     head = f"{this['experiment']}, preset {this['preset']}, data set {this['data']}"
-    how = f"estimates in points of error or iterations, {this['confidence']:.0%} intervals"
+    how = f"each estimate in its claim's unit, {this['confidence']:.0%} intervals"
     kept = (
         read_records(committed_dir) if committed_dir and (committed_dir / "runs").is_dir() else None
     )
-    errors = tables.text_table(tables.closing_rows(read_records(study_dir), kept))
+    errors = tables.closing_rows(read_records(study_dir), kept)
     names = [f"{stem}.{form}" for stem in figures.ALL for form in ("png", "svg")]
     paths = [study_dir / PAGE, overview.root_of(study_dir) / INDEX]
     paths += [study_dir / name for name in (REPORT, *names)]
@@ -155,8 +158,9 @@ def closing_text(study_dir: Path, committed_dir: Path | None) -> str:
     note = "training: the paper's is the running error, ours the clean one of the last iterate"
     if this["preset"] == "quick":
         note += "; quick is a small scale, not the paper's"
-    answers = f"{tables.text_table(rows)}\n({how})\n\n" if this["claims"] else ""
-    return f"{head}\n\n{errors}\n({note})\n\n{answers}{found}"
+    parts = [f"{tables.text_table(errors)}\n({note})"] if len(errors) > 1 else []
+    parts += [f"{tables.text_table(rows)}\n({how})"] if this["claims"] else []
+    return "\n\n".join([head, *parts, found])
 
 
 def _report_text(
@@ -172,12 +176,12 @@ def _report_text(
         _sentences(verdicts),
         "## Figures",
         *_figures(study, drawn),
-        *_account(study),
+        *_account(study, claims),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _account(study: Study) -> list[str]:
+def _account(study: Study, claims: Claims) -> list[str]:
     """What follows answers and figures, here and on the page."""
     return [
         *_measured(study),
@@ -189,14 +193,16 @@ def _account(study: Study) -> list[str]:
         f"```\nmake report EXPERIMENT={study.experiment} PRESET={study.preset}\n"
         f"{_command(study)}\n```",
         "## Limits",
-        _limits(study),
+        _limits(study, claims),
     ]
 
 
 def _command(study: Study) -> str:
     """Of a sweep; each run without an experiment has its own."""
     if study.experiment != NO_EXPERIMENT:
-        return f"degradation +experiment={study.experiment} preset={study.preset}"
+        seeds = sorted({run.seed for run in study.runs if run.has_ended})
+        chosen = f"seed={','.join(map(str, seeds))}"
+        return f"degradation +experiment={study.experiment} preset={study.preset} {chosen}"
     commands = {str(run.environment.get("command", "")) for run in study.runs if run.has_ended}
     return "\n".join(sorted(commands))
 
@@ -271,9 +277,15 @@ def _paper_tables(study: Study) -> list[str]:
         tables.markdown(tables.arm_rows(study, "eval/train_error_pct", "training")),
         "Mean ± standard deviation over seeds, last iterate, a diverged run as 90 %. The paper's "
         "numbers: He et al. 2015, Table 6, and Fig. 6 as digitised by others (about ± 0.1); its "
-        "training error is the running one of training, ours the clean one on the whole training "
-        "set (of preset `quick`: the 10,000 images it trains on). Empty: the paper has no number.",
+        "training error is the running one of training, ours the clean one on "
+        f"{_trained_on(study)}. Empty: the paper has no number.",
     ]
+
+
+def _trained_on(study: Study) -> str:
+    counts = {run.config.get("data", {}).get("train_images") for run in study.runs}
+    some = counts.pop() if len(counts) == 1 else None
+    return f"the {some:,} images it trains on" if some else "all images it trains on"
 
 
 def _runs(study: Study) -> str:
@@ -284,8 +296,7 @@ def _runs(study: Study) -> str:
     lines = [
         f"- {len(ended)} runs ended, {sum(run.status == 'diverged' for run in ended)} of them "
         f"diverged; seeds {', '.join(map(str, seeds))}; {wall:.2f} hours of training in all",
-        f"- precision {study.precision}; iterations "
-        + ", ".join(f"{n:,}" for n in sorted({run.iterations for run in ended})),
+        f"- precision {study.precision}; iterations {_iterations(study)}",
     ]
     made_by = Counter(
         run.config.get("hardware", {}).get("batch_norm_kernels", "library") for run in ended
@@ -311,10 +322,18 @@ def _environment(environment: dict[str, Any]) -> str:
     )
 
 
-def _limits(study: Study) -> str:
+def _iterations(study: Study) -> str:
+    lengths = sorted({run.iterations for run in study.runs if run.has_ended})
+    return " or ".join(f"{length:,}" for length in lengths)
+
+
+def _limits(study: Study, claims: Claims) -> str:
     limits = [_LIMIT_SHAPES] if study.data == "shapes" else []
     is_a_sweep = study.is_of_the_papers_nets or study.data == "shapes"
-    limits += [_LIMITS[study.preset]] if study.preset in _LIMITS and is_a_sweep else []
+    if study.preset in _LIMITS and is_a_sweep:
+        limit = _LIMITS[study.preset].format(iterations=_iterations(study))
+        is_about = study.preset == "quick" and summary.judges_errors(claims, study.preset)
+        limits.append(limit + f" {_LIMIT_QUICK_ERRORS}" * is_about)
     fewest = min(len(study.ended(arm)) for arm in study.arms)
     if study.experiment == NO_EXPERIMENT:
         return "\n".join(f"- {limit}" for limit in (*limits, _LIMIT_UNJUDGED))

@@ -3,6 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 from numpy.typing import NDArray
 
 from degradation.analysis.curves import RunCurves, Study
@@ -27,7 +28,7 @@ def _layer_responses(study: Study) -> Figure | None:
     if not (arms := _responses(study)):
         return None
     figure = Figure(figsize=(10, 7.4), layout="constrained")
-    panels = figure.subplots(2, len(KINDS), sharex=True, sharey=True)
+    panels = figure.subplots(2, len(KINDS), sharex=True, sharey="col")
     for (kind, depth), logs in arms.items():
         column = KINDS.index(kind)
         _line(panels[0, column], depth, logs.mean(axis=0))
@@ -38,8 +39,10 @@ def _layer_responses(study: Study) -> Figure | None:
             axes.set_xlabel(label)
             axes.tick_params(labelbottom=True)
         panels[row, 0].set_ylabel("standard deviation of the response")
-    panels[0, 0].set_yscale("log")
-    panels[0, 0].yaxis.set_major_formatter("{x:g}")
+    for axes in panels[0]:  # plain nets span decades, residual ones fractions
+        axes.set_yscale("log")
+        for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+            which(LogFormatter(minor_thresholds=(1, 0.5)))
     legend(figure, depth_handles(depth for _, depth in arms))
     title(
         figure,

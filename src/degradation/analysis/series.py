@@ -42,6 +42,19 @@ def values_of(runs: Sequence[RunCurves], metric: Metric) -> list[float]:
     return [value for run in runs if (value := run.value(metric)) is not None]
 
 
+def dodge(depths: Sequence[int]) -> float:
+    """How far points of one depth stand apart, as a factor: so that it looks alike on axes of few
+    depths and of many, and there is never more than on that of 18 to 110 layers.
+    """
+    span = math.log(depths[-1] / depths[0]) if depths else 0.0
+    return float(1.022 ** min(1.0, max(0.1, span / math.log(110 / 18))))
+
+
+def depth_range(depths: Sequence[int]) -> tuple[float, float]:
+    """What an axis of depths shows at least: points of a single one stand apart on it."""
+    return depths[0] / 1.1, depths[-1] * 1.1
+
+
 def samples(study: Study, kind: str, metric: Metric, variant: str = "") -> dict[int, list[float]]:
     """Each ended run's number by depth; depths that have none are left out."""
     arms = by_depth(study, kind, variant)
@@ -63,6 +76,12 @@ def densest(runs: Sequence[RunCurves], keys: tuple[str, ...]) -> str:
     clean = [key for key in keys if key != RUNNING]
     several = [key for key in clean if longest[key] > 1]
     return max(several or keys, key=lambda key: longest[key])
+
+
+def has_test_at_the_end_alone(study: Study) -> bool:
+    """Which is a point and no curve."""
+    key = densest(study.runs, TEST_CURVES)
+    return all(len(run.curves[key].values) < 2 for run in study.runs if key in run.curves)
 
 
 def with_curve(runs: Sequence[RunCurves], key: str) -> list[RunCurves]:

@@ -10,6 +10,7 @@ from degradation.analysis.curves import RunCurves, Study
 from degradation.analysis.estimands import KINDS
 from degradation.analysis.marks import (
     HOW,
+    LESS,
     before_and_after,
     before_and_after_handles,
     depth_axis,
@@ -158,8 +159,7 @@ FIGURES = (
         "shattering_by_depth",
         "Correlation of neighbouring gradients against depth",
         "The same at lag 1, a sixty-third of the way from one image to the other, before the first "
-        "step and at the last record: mean with Student's 95 % interval, each seed a dot. Runs "
-        "that diverged have no last record.",
+        f"step and at the last record: mean with Student's 95 % interval, each seed a dot. {LESS}",
         _by_depth,
     ),
     Drawing(

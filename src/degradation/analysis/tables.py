@@ -115,7 +115,7 @@ def arm_rows(study: Study, metric: str, name: str) -> Rows:
     images.
     """
     held_out = name == "test" and study.holds_out
-    ours = "held-out" if held_out else name
+    ours = "held out" if held_out else name
     rows = [["arm", f"paper, {name} error %", f"this study, {ours} error %", "n", "diverged"]]
     for arm in study.arms:
         runs = study.ended(arm)
@@ -179,9 +179,12 @@ def closing_rows(this: Study, committed: Study | None) -> Rows:
     ours = f"this run, seeds {', '.join(map(str, seeds))}"
     rows = [["last iterate, error %", "paper", "committed", ours]]
     for name, metric in (("training", "eval/train_error_pct"), ("test", "test/error_pct")):
+        if not any(metric in run.last for run in this.runs):
+            continue  # nets that copy their input have none
         for arm, paper, error, *_ in arm_rows(this, metric, name)[1:]:
             before = error_cell(committed, arm, metric) if committed else ""
-            rows.append([f"{arm} {name}", paper, before, error])
+            shown = "held out" if name == "test" and this.holds_out else name
+            rows.append([f"{arm} {shown}", paper, before, error])
     return rows
 
 

@@ -21,6 +21,8 @@ from degradation.analysis.series import (
     TRAIN_CURVES,
     by_depth,
     densest,
+    depth_range,
+    dodge,
     error_axis,
     longest_grid,
     lost_at,
@@ -115,7 +117,7 @@ def charts(study: Study) -> Charts | None:
         _layout(study, list(ended.values())),
         {
             "training": "running training" if keys["training"] == RUNNING else "training",
-            "test": "held-out" if study.holds_out else "test",
+            "test": study.test_name,
         },
     )
 
@@ -170,18 +172,20 @@ def _symbol(depth: int, split: str) -> str:
 
 def _final(study: Study, variants: Sequence[str], names: Mapping[str, str]) -> list[Trace]:
     """Last iterate against depth: a line a kind, split and variant, and each seed a dot."""
-    traces = []
+    apart, traces = dodge(sorted({run.depth for run in study.runs if run.has_ended})), []
     for variant, kind in product(variants, KINDS):
         if arms := list(by_depth(study, kind, variant).values()):
             for split, name in names.items():
-                traces += _final_line(arms, kind, split, f"{kind}, {name}")
+                traces += _final_line(arms, kind, split, f"{kind}, {name}", apart)
     return traces
 
 
-def _final_line(arms: list[list[RunCurves]], kind: str, split: str, name: str) -> list[Trace]:
+def _final_line(
+    arms: list[list[RunCurves]], kind: str, split: str, name: str, apart: float
+) -> list[Trace]:
     errors = {runs[0].depth: values for runs in arms if (values := values_of(runs, FINAL[split]))}
     side = (1 if split == "test" else 2.4) * (-1 if kind == "plain" else 1)
-    dodged = {depth: depth * 1.012**side for depth in errors}
+    dodged = {depth: depth * apart**side for depth in errors}
     meta = {**_meta(arms[0][0], kind, split), "colours": kind_colours(kind)}
     dots: Trace = {
         "type": "scatter", "mode": "markers", "name": name, "meta": {**meta, "dots": True},
@@ -215,13 +219,14 @@ def _final_text(name: str, depth: int, values: Sequence[float]) -> str:
 
 
 def _layout(study: Study, arms: Sequence[list[RunCurves]]) -> dict[str, Any]:
-    begins = error_axis(arms)
+    begins, depths = error_axis(arms), sorted({runs[0].depth for runs in arms})
     return {
         "ranges": {"linear": [begins.linear, 95.0], "log": [math.log10(begins.log), 2.0]},
         "scale": "log" if begins.is_log else "linear",
         "iterations": max(run.iterations for runs in arms for run in runs),
         "floor": FLOOR_PCT,
         "milestones": milestones(study),
-        "depths": sorted({runs[0].depth for runs in arms}),
+        "depths": depths,
+        "depth_range": [math.log10(end) for end in depth_range(depths)],
         "chance": DIVERGED_ERROR_PCT,
     }

@@ -14,6 +14,7 @@ from degradation.analysis.page import render, summary
 from degradation.analysis.page.badges import MEANING, badge
 from degradation.analysis.page.charts import charts, kind_colours
 from degradation.analysis.page.values import curve_tables, final_tables
+from degradation.analysis.series import has_test_at_the_end_alone
 
 PAGE = "report.html"
 NETS = "Plain: without shortcuts. Residual: with them, each block's input is added to its output."
@@ -70,6 +71,7 @@ def write_study(
         values={kind: curve_tables(drawn, kind) for kind in KINDS} if drawn else {},
         final_values=final_tables(drawn) if drawn else [],
         curve_images=captions.curve_images(study),
+        test_at_the_end=has_test_at_the_end_alone(study),
         is_about_errors=summary.judges_errors(claims, study.preset),
         pictures=pictures,
         has_spread=study.has_spread,

@@ -55,7 +55,7 @@
     const isFinal = name === "final";
     const px = PRINT_PX[isFinal ? "wide" : "panel"];
     const x = axis(isFinal ? "depth (weighted layers)" : "iteration");
-    if (isFinal) Object.assign(x, { type: "log", tickvals: data.layout.depths, ticktext: data.layout.depths.map(String) });
+    if (isFinal) Object.assign(x, { type: "log", tickvals: data.layout.depths, ticktext: data.layout.depths.map(String), range: data.layout.depth_range });
     else Object.assign(x, { tickformat: ",d", hoverformat: ",d", range: [0, 1.03 * data.layout.iterations] });
     const y = { ...axis(titleOf(wanted.split, isFinal)), type: wanted.scale, range: data.layout.ranges[wanted.scale] };
     if (wanted.scale === "log") Object.assign(y, { tickvals: [0.01, 0.1, 1, 2, 5, 10, 20, 50, 100], tickformat: "~g" });
