@@ -39,7 +39,7 @@ def _distances(study: Study) -> Figure | None:
                 arm = "-".join(filter(None, (kind, str(depth), variant)))
                 _arm_lines(axes, [run for run in study.ended(arm) if DISTANCE in run.curves])
         lost = [_lost(study, kind, depth, variant) for kind in KINDS for depth in depths]
-        note(axes, "\n".join(filter(None, lost)))
+        note(axes, "\n".join(filter(None, lost)), y=0.05)
         axes.axhline(0.05, color=palette().line, linewidth=0.9, linestyle=REFERENCE)
         axes.set_title(_name(variant), fontsize=9)
         axes.set_yscale("log")

@@ -70,7 +70,8 @@ def means(
         if of and len(values) < of[int(place)]:
             axes.annotate(
                 str(len(values)), (x, float(np.mean(values))), (6, 5), color=look.colour,
-                textcoords="offset points", fontsize=8,
+                textcoords="offset points", fontsize=8, zorder=5,
+                bbox={"facecolor": palette().background, "edgecolor": "none", "pad": 0.8},
             )  # fmt: skip
     axes.plot(
         [place * dodge for place in found],

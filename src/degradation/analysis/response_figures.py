@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from degradation.analysis.curves import RunCurves, Study
@@ -39,10 +39,13 @@ def _layer_responses(study: Study) -> Figure | None:
             axes.set_xlabel(label)
             axes.tick_params(labelbottom=True)
         panels[row, 0].set_ylabel("standard deviation of the response")
-    for axes in panels[0]:  # plain nets span decades, residual ones fractions
+    for axes in panels[0]:
         axes.set_yscale("log")
-        for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-            which(LogFormatter(minor_thresholds=(1, 0.5)))
+        low, high = axes.get_ylim()
+        if high < 10 * low:  # too little for powers of ten
+            axes.yaxis.set_major_locator(MaxNLocator(5))
+            axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter("{x:g}")
     legend(figure, depth_handles(depth for _, depth in arms))
     title(
         figure,
@@ -87,7 +90,8 @@ FIGURES = (
         "Standard deviation of each 3x3 layer's output after batch norm and before the "
         "nonlinearity or the addition, in eval mode on 500 training images at the end of training: "
         "the layers in their order, and each net's from the largest to the smallest; geometric "
-        "mean over seeds. The paper's Fig. 7, which has no plain-110.",
+        "mean over seeds; each kind has an axis of its own. The paper's Fig. 7, which has no "
+        "plain-110.",
         _layer_responses,
         shows=Study.without_variants,
     ),

@@ -199,9 +199,9 @@ def chance(axes: Axes, labelled: bool = True) -> None:
                   va="bottom", transform=axes.get_yaxis_transform())  # fmt: skip
 
 
-def note(axes: Axes, text: str) -> None:
-    """In the middle of a panel that has nothing, or not all, to show."""
-    axes.text(0.5, 0.5, text, color=palette().muted, ha="center", transform=axes.transAxes)
+def note(axes: Axes, text: str, y: float = 0.5) -> None:
+    """In a panel that has nothing, or not all, to show; y: its middle, as a share of the height."""
+    axes.text(0.5, y, text, color=palette().muted, ha="center", transform=axes.transAxes)
 
 
 def title(figure: Figure, study: Study, what: str, how: str) -> None:
