@@ -39,8 +39,6 @@ from degradation.analysis import (
     claims,
     estimands,
     judge,
-    live,
-    progress,
     rates,
     report,
     sources,
@@ -57,6 +55,7 @@ from degradation.loop import State
 from degradation.records import RecordError
 from degradation.studies import lookup, reproduce
 from degradation.tracking import account
+from degradation.watch import progress, table
 
 ROOT = Path(__file__).parents[2]
 STUDY = ROOT / "results" / "depth_sweep" / "quick"
@@ -138,8 +137,8 @@ def read_study(folder: Path) -> None:
 def watch_study(folder: Path) -> None:
     plan = [progress.Planned(name, 340, 1.0) for name in RUNS]
     looks = progress.Sweep(folder, plan).look()
-    live.view(looks, 1, 80)
-    live.text(looks, 1)
+    table.view(looks, 1, 80)
+    table.text(looks, 1)
 
 
 def reread_config(folder: Path) -> None:

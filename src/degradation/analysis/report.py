@@ -332,7 +332,8 @@ def _limits(study: Study, claims: Claims) -> str:
     is_a_sweep = study.is_of_the_papers_nets or study.data == "shapes"
     if study.preset in _LIMITS and is_a_sweep:
         limit = _LIMITS[study.preset].format(iterations=_iterations(study))
-        is_about = study.preset == "quick" and summary.judges_errors(claims, study.preset)
+        is_sweep = len({run.depth for run in study.runs}) > 1
+        is_about = study.preset == "quick" and summary.judges_errors(claims, "quick") and is_sweep
         limits.append(limit + f" {_LIMIT_QUICK_ERRORS}" * is_about)
     fewest = min(len(study.ended(arm)) for arm in study.arms)
     if study.experiment == NO_EXPERIMENT:

@@ -22,8 +22,8 @@ from degradation import stopping
 from degradation.tracking import uploads
 
 if TYPE_CHECKING:
-    from degradation.analysis.progress import Planned
     from degradation.config import Config
+    from degradation.watch.progress import Planned
 
 _made: "list[tuple[dict[str, Config], int]]" = []
 """Of the multirun that this process makes: its runs by name, and how many are refused."""
@@ -60,7 +60,7 @@ def tell(command: Sequence[str]) -> None:
 def _at_work(runs: Mapping[str, "Config"]) -> Iterator[None]:
     """While it is, `make status` knows the runs from elsewhere, and a terminal shows them."""
     from degradation import config
-    from degradation.analysis import plans
+    from degradation.watch import plans
 
     studies: dict[Path, dict[str, Config]] = {}
     for name, cfg in runs.items():
@@ -82,14 +82,14 @@ def _is_interactive() -> bool:
 
 
 def _view(study: Path, runs: "Sequence[Planned]") -> contextlib.AbstractContextManager[None]:
-    from degradation.analysis import below, progress
+    from degradation.watch import below, progress
 
     return below.below_lines(progress.Sweep(study, runs, is_own=True, began=time.time_ns()))
 
 
 def planned(runs: Mapping[str, "Config"]) -> list["Planned"]:
     """For the live view."""
-    from degradation.analysis import progress
+    from degradation.watch import progress
 
     return [
         progress.planned(name, cfg.schedule.iterations, cfg.model.depth)

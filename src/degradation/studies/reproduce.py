@@ -16,11 +16,13 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from rich.console import Console
 
 from degradation import cli, config, environment, locks, train
-from degradation.analysis import claims, live, progress
+from degradation.analysis import claims
 from degradation.command import POOL_ENDED
 from degradation.config import Config, ConfigError, HardwareConfig
 from degradation.data.images import DownloadError, load_images
 from degradation.studies import estimate, listing, lookup
+from degradation.watch import live, progress
+from degradation.watch.table import duration
 
 LIMIT_S = 2 * 3600.0
 """Preset `paper` is taken where it will finish within this time."""
@@ -117,15 +119,15 @@ def choose_preset(experiment: str, plans: Mapping[str, Plan]) -> str:
         seconds[preset] = estimate.sweep_s(list(left.values())) if left else 0.0
     if "paper" in plans:
         chosen = "paper" if seconds["paper"] <= LIMIT_S else "quick"
-        limit = f"{'within' if chosen == 'paper' else 'more than'} {live.duration(LIMIT_S)}"
-        why = f"preset paper would take about {live.duration(seconds['paper'])}, {limit}"
+        limit = f"{'within' if chosen == 'paper' else 'more than'} {duration(LIMIT_S)}"
+        why = f"preset paper would take about {duration(seconds['paper'])}, {limit}"
     else:
         chosen, why = "quick", f"{experiment} claims nothing for preset paper"
     if chosen not in plans:
         raise ConfigError(f"{experiment}: {why}, and no claims are made for quick; PRESET=paper")
     machine = environment.device_name(environment.select_device(HardwareConfig()))
     print(
-        f"{machine}: {why}; taking preset {chosen}, about {live.duration(seconds[chosen])} "
+        f"{machine}: {why}; taking preset {chosen}, about {duration(seconds[chosen])} "
         "(estimates, without probes; PRESET= overrides)",
         flush=True,
     )

@@ -6,10 +6,10 @@ from pathlib import Path
 from rich.console import Console
 
 from degradation import records
-from degradation.analysis import live, plans
-from degradation.analysis.progress import Planned, Sweep
 from degradation.config import Config
 from degradation.studies import listing, lookup
+from degradation.watch import live, plans, table
+from degradation.watch.progress import Planned, Sweep
 
 
 def status(experiment: str, preset: str, seeds: str, overrides: Sequence[str] = ()) -> None:
@@ -25,7 +25,7 @@ def status(experiment: str, preset: str, seeds: str, overrides: Sequence[str] = 
         return
     sweep, console = Sweep(study, runs), Console()
     if not console.is_interactive:
-        print(live.text(sweep.look(), sweep.workers))
+        print(table.text(sweep.look(), sweep.workers))
         return
     try:
         live.watch(sweep, lambda: not all(run.has_ended for run in sweep.look()), console)

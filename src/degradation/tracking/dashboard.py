@@ -18,9 +18,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from degradation import records
-from degradation.analysis.live import shortened
 from degradation.config import ConfigError
 from degradation.tracking import inner_terminal, uploads
+from degradation.watch.table import shortened
 
 LOOK_EVERY_S = 2.0
 """For runs that begin while it is open."""

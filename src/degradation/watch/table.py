@@ -1,19 +1,17 @@
-"""A sweep while it runs, or as it stands: a table on a terminal, plain lines elsewhere."""
+"""The table of a sweep: an arm a line, as wide and as high as there is room."""
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from rich import box
-from rich.console import Console, Group
-from rich.live import Live
+from rich.console import Group
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from degradation import measured, records
-from degradation.analysis.progress import (
+from degradation.watch.progress import (
     DAMAGED,
     FAILED,
     NOT_BEGUN,
@@ -21,13 +19,10 @@ from degradation.analysis.progress import (
     STOPPED,
     WAITING,
     Progress,
-    Sweep,
     fraction_done,
     seconds_left,
 )
 
-REFRESH_S = 1.0
-LINE_EVERY_S = 30.0
 DONE = "done"
 STYLES = {DONE: "green", RUNNING: "cyan", WAITING: "dim", NOT_BEGUN: "dim", STOPPED: "yellow"}
 IN_BRIEF = (FAILED, DAMAGED, RUNNING, STOPPED, WAITING, NOT_BEGUN)
@@ -56,61 +51,7 @@ class Arm:
         return self.status in (DONE, WAITING, NOT_BEGUN)
 
 
-def watch(
-    sweep: Sweep,
-    running: Callable[[], bool],
-    console: Console,
-    pause: Callable[[float], object] = time.sleep,
-    is_below_lines: bool = False,
-) -> None:
-    """Shows the sweep until `running` says that it is over.
-
-    pause: between two looks, for seconds. is_below_lines: of others, who print them by the console;
-    else a terminal keeps the last state.
-    """
-    if not console.is_interactive:
-        _lines(sweep, running)
-        return
-    takes_prints = not is_below_lines  # of this process, for the console
-    with Live(
-        console=console,
-        auto_refresh=False,
-        transient=is_below_lines,
-        redirect_stdout=takes_prints,
-        redirect_stderr=takes_prints,
-    ) as live:
-        shown, over = None, False
-        while not over:
-            over = not running()
-            runs = sweep.look(over)
-            state = [(run.status, len(run.rows)) for run in runs], console.size, over
-            if state != shown and not (over and is_below_lines):  # drawing is what costs
-                height = None if over else console.size.height
-                live.update(view(runs, sweep.workers, console.width, height), refresh=True)
-            shown = state
-            if not over:
-                pause(REFRESH_S)
-
-
-def _lines(sweep: Sweep, running: Callable[[], bool]) -> None:
-    told = {run.plan.name for run in sweep.look() if _news(run)}
-    next_line = time.monotonic() + LINE_EVERY_S
-    over = False
-    while not over:
-        over = not running()
-        runs = sweep.look(over)
-        for run in runs:
-            if run.plan.name not in told and (news := _news(run)):
-                told.add(run.plan.name)
-                print(f"{run.plan.name:<20} {news}", flush=True)
-        if time.monotonic() >= next_line and not over:
-            next_line += LINE_EVERY_S
-            print(total_text(runs, sweep.workers), flush=True)
-        if not over:
-            time.sleep(REFRESH_S)
-
-
-def _news(run: Progress) -> str:
+def end_of(run: Progress) -> str:
     """What has become of a run that does not go on."""
     at = f" at iteration {run.rows[-1]['iteration']:.0f}" if run.rows else ""
     if run.status in (records.DIVERGED, FAILED, DAMAGED):

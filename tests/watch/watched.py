@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from degradation import locks
-from degradation.analysis.progress import Planned
 from degradation.records import DIVERGED, FINISHED, Row, Writer
+from degradation.watch.progress import Planned
 
 ARMS = ("plain-110", "residual-110", "plain-18", "residual-18")
 PLAN = [Planned(f"{arm}-s{seed}", 400, 1.0) for arm in ARMS for seed in range(2)]

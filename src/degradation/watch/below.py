@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Console, ConsoleDimensions
 
-from degradation.analysis import live
-from degradation.analysis.progress import Sweep
+from degradation.watch import live
+from degradation.watch.progress import Sweep
 
 STDOUT, STDERR = 1, 2
 LOOK_EVERY_S = 0.1

@@ -5,12 +5,12 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.analysis.watched import ARMS, PLAN, begin, end, locked, row
+from tests.watch.watched import ARMS, PLAN, begin, end, locked, row
 
 from degradation import locks
-from degradation.analysis import progress
-from degradation.analysis.progress import Planned, Progress, Sweep
 from degradation.records import DIVERGED, FINISHED
+from degradation.watch import progress
+from degradation.watch.progress import Planned, Progress, Sweep
 
 
 def states(sweep: Sweep, over: bool = False) -> dict[str, tuple[str, float]]:

@@ -15,7 +15,7 @@ from typing import Any
 import filelock
 
 from degradation import locks, plain
-from degradation.analysis.progress import Planned
+from degradation.watch.progress import Planned
 
 FILES = "multirun-*.json"
 

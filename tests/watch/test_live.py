@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from tests.analysis.watched import ARMS, PLAN, begin, end, locked, row
+from tests.watch.watched import ARMS, PLAN, begin, end, locked, row
 
 from degradation import locks
-from degradation.analysis import live
-from degradation.analysis.progress import Planned, Progress, Sweep
 from degradation.records import DIVERGED
+from degradation.watch import live, table
+from degradation.watch.progress import Planned, Progress, Sweep
 
 
 def shown(runs: list[Progress], width: int = 80, height: int | None = None) -> str:
     console = Console(file=io.StringIO(), width=width)
-    console.print(live.view(runs, 2, width, height))
+    console.print(table.view(runs, 2, width, height))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -46,7 +46,7 @@ def test_nets_without_errors_show_their_losses() -> None:
     runs = [Progress(Planned(f"{arm}-s0", 64000, 1.0), [last, probed], DIVERGED) for arm in ARMS]
     text = shown(runs)
     assert max(map(len, text.splitlines())) <= 80
-    for found in (shown(runs, width=120), live.text(runs, 2)):
+    for found in (shown(runs, width=120), table.text(runs, 2)):
         head, *_ = found.splitlines()
         assert [*head.split()][4:10] == ["run", "loss", "train", "loss", "test", "loss"]
         assert lines_by_arm(found)["residual-110"][3:6] == ["0.0123", "1.23e-05", "0.25"]
@@ -63,7 +63,7 @@ def test_each_arm_shows_its_run_at_work(tmp_path: Path) -> None:
         end(tmp_path, f"residual-110-s{seed}", DIVERGED if seed else "finished")
     sweep = Sweep(tmp_path, PLAN)
     with locked(tmp_path, "plain-110-s1"):
-        text, plain = shown(sweep.look()), live.text(sweep.look(), 2)
+        text, plain = shown(sweep.look()), table.text(sweep.look(), 2)
     running = ["1/2", "200/400", "0.051", "61.23", "50.50", "52.50", "12346", "60", "s", "running"]
     for found in (text, plain):
         arms = lines_by_arm(found)
@@ -100,7 +100,7 @@ def test_long_names_take_the_place_of_columns() -> None:
         assert kept in text
         assert gone not in text
     wide = shown([Progress(plan[0], [row(64000, **errors)], "running")], width=120)
-    assert all(name in wide for name in live.COLUMNS)
+    assert all(name in wide for name in table.COLUMNS)
 
 
 def test_of_very_long_names_the_middle_goes() -> None:
@@ -215,7 +215,7 @@ def test_a_table_on_a_terminal_and_its_last_state_stays(tmp_path: Path) -> None:
     ],
 )
 def test_duration(seconds: float, text: str) -> None:
-    assert live.duration(seconds) == text
+    assert table.duration(seconds) == text
 
 
 def test_a_record_of_another_program_may_lack_what_is_shown(tmp_path: Path) -> None:
