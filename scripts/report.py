@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 
 from degradation import cli
+from degradation.analysis.closing import closing_text
 from degradation.analysis.overview import write_list
-from degradation.analysis.report import closing_text, write_report
+from degradation.analysis.report import write_report
 
 RESULTS = Path("results")
 

@@ -14,9 +14,10 @@ from tests.analysis.pages import Page
 from tests.analysis.synthetic import FINAL_PCT, write_run, write_study
 
 from degradation.analysis import tables
+from degradation.analysis.closing import closing_text
 from degradation.analysis.curves import Curve, RunCurves, Study, StudyError
 from degradation.analysis.overview import write_index, write_list
-from degradation.analysis.report import closing_text, write_report
+from degradation.analysis.report import write_report
 
 ROOT = Path(__file__).parents[2]
 EMPTY = {"experiment": "a", "preset": "b", "data": "c", "confidence": 0.95, "claims": []}

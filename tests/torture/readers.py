@@ -40,7 +40,7 @@ from degradation.analysis import (
     estimands,
     judge,
     rates,
-    report,
+    report_text,
     sources,
     tables,
     verdict_file,
@@ -127,7 +127,7 @@ def read_study(folder: Path) -> None:
     study = sources.read(folder)
     if any(run.has_ended for run in study.runs):
         verdicts = judge.judge(depth_sweep(), "quick", study)
-        report._report_text(study, depth_sweep(), verdicts, {"curves"})
+        report_text.report_text(study, depth_sweep(), verdicts, {"curves"})
         summary.lines(study, depth_sweep(), verdicts)
         charts.charts(study)
     rates.by_rate(study)

@@ -37,7 +37,10 @@ def reproduce(experiment: str, preset: str, seeds: str, data_root: str) -> int:
     preset: empty to choose by timing. seeds: empty for the experiment's. data_root: empty for the
     cache folder. Raises what `cli.one_line` can put into a line.
     """
-    from degradation.analysis import report  # here: whoever asks for a plan draws no figures
+    from degradation.analysis import (  # here: whoever asks for a plan draws no figures
+        closing,
+        report,
+    )
 
     overrides = lookup.seed_axis(seeds)
     plans = made_plans(experiment, preset, overrides)  # first: a name may be misspelt
@@ -56,7 +59,7 @@ def reproduce(experiment: str, preset: str, seeds: str, data_root: str) -> int:
     with reporting(study):
         report.write_report(study)
     committed = Path("results") / experiment / preset
-    print(report.closing_text(study, committed if committed.is_dir() else None))
+    print(closing.closing_text(study, committed if committed.is_dir() else None))
     return 1 if status else 0
 
 
