@@ -26,6 +26,6 @@ print(sorted(unwanted), sorted(others))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == (
-        "[] ['degradation.identity', 'degradation.locks', 'degradation.measured', "
+        "[] ['degradation.identity', 'degradation.measured', "
         "'degradation.plain', 'degradation.records']"
     )
