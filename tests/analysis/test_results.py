@@ -1,0 +1,32 @@
+"""The committed verdicts are what the committed records and claims give."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from degradation.analysis import claims, sources
+from degradation.analysis.judge import judge, verdict_content
+
+ROOT = Path(__file__).parents[2]
+STUDIES = [
+    path.parent
+    for path in sorted((ROOT / "results").glob("*/*/verdict.json"))
+    if (path.parent / "runs").is_dir()
+]
+
+
+@pytest.mark.parametrize("study_dir", STUDIES, ids=lambda path: f"{path.parent.name}-{path.name}")
+def test_a_committed_verdict_is_the_judges_of_the_committed_records(study_dir: Path) -> None:
+    study = sources.read(study_dir)
+    assert study.experiment
+    assert study.data
+    assert study.preset
+    made_for = claims.of_study(study.experiment, study.data, ROOT)
+    content = verdict_content(made_for, study.preset, study, judge(made_for, study.preset, study))
+    committed = json.loads(
+        (study_dir / "verdict.json").read_text(),
+        parse_float=lambda text: pytest.approx(float(text), rel=1e-9),
+    )
+    assert committed["claims"]
+    assert json.loads(json.dumps(content["claims"])) == committed["claims"]
