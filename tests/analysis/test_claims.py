@@ -78,6 +78,7 @@ def test_a_valid_file(tmp_path: Path) -> None:
     [
         (("levle",), 1, ("levle", "level")),
         (("level",), 0.9, ("level", "0.9")),
+        (("level",), 0.5, ("level", "0.5")),
         (("data",), "cifar100", ("data", "cifar100", "cifar10")),
         (("claims",), [], ("claims", "a list")),
         (("expected",), {"quick": {"speed": {}}}, ("speed", "test/error_pct")),
@@ -88,6 +89,7 @@ def test_a_valid_file(tmp_path: Path) -> None:
         (("claims", 0, "margin"), {"paper": 5}, ("rises", "margin", "paper", "quick")),
         (("claims", 0, "margin"), {"quick": "5"}, ("rises", "margin", "'5'", "number")),
         (("claims", 0, "power"), {"quick": {3: 1.5}}, ("rises", "power", "1.5")),
+        (("claims", 0, "power"), {"quick": {1: 0.9}}, ("rises", "power", "2 or more")),
         (("claims", 0, "estimand"), "test/eror_pct(plain,56)", ("rises", "estimand", "test/eror")),
         (("claims", 0, "estimand"), "parameters(plain,56)", ("rises", "superiority")),
         (("claims", 0, "sentence"), "", ("rises", "sentence")),

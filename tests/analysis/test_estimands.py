@@ -42,6 +42,7 @@ def test_two_samples() -> None:
     assert parse("test/error_pct(plain,56) - test/error_pct(residual,56)").is_two_sample
     assert not parse("test/error_pct(plain,56) + test/error_pct(residual,56)").is_two_sample
     assert not parse("test/error_pct(plain,56) - 2*test/error_pct(residual,56)").is_two_sample
+    assert not parse("test/error_pct(plain,56) - train/error_pct(residual,56)").is_two_sample
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from tests.analysis.synthetic import write_run
 
 from degradation.analysis.claims import Claims, ClaimsError, load
 from degradation.analysis.curves import RunCurves, Study, StudyError
+from degradation.analysis.estimands import Metric
 from degradation.analysis.judge import Verdict, judge
 from degradation.analysis.sources import read
 
@@ -112,14 +113,18 @@ def test_equivalence_is_both_one_sided_tests_at_once(
     other = [value + difference for value in (80.9, 83.4, 82.2)]
     errors = {("plain", 56): other, ("plain", 18): DEEP}
     verdict = one(tmp_path, errors, type="equivalence", margin={"quick": margin})
-    p_low, p_high = (
-        stats.ttest_ind(
+    p = {
+        (side, edge): stats.ttest_ind(
             [value - edge for value in other], DEEP, equal_var=False, alternative=side
         ).pvalue
-        for edge, side in ((-margin, "greater"), (margin, "less"))
-    )
+        for side in ("greater", "less")
+        for edge in (-margin, margin)
+    }
     assert verdict.answer == answer
-    assert verdict.p_holm == pytest.approx(max(p_low, p_high))
+    assert verdict.p_holm == pytest.approx(max(p["greater", -margin], p["less", margin]))
+    # the contrary may be true on either side, so it has two chances
+    beyond = min(1, 2 * min(p["greater", margin], p["less", -margin]))
+    assert verdict.p_contrary_holm == pytest.approx(beyond)
     assert verdict.interval is not None
     inside = -margin < verdict.interval[0] and verdict.interval[1] < margin
     assert inside == (answer == "SUPPORTED")
@@ -139,17 +144,28 @@ def test_arm_with_overrides_is_an_arm_of_its_own(tmp_path: Path) -> None:
     assert verdict.estimate == pytest.approx(82.1666667 - 56.5)
 
 
+MISSING = {"estimand": "test/error_pct(plain,110) - test/error_pct(plain,18)"}
+
+
 def test_holm_spans_all_statistical_claims_also_those_without_runs(tmp_path: Path) -> None:
     errors = {("plain", 56): DEEP, ("plain", 18): SHALLOW}
     study = study_of(tmp_path, errors)
     alone = judge(claims_file(tmp_path, {}), "quick", study)
-    missing = {"estimand": "test/error_pct(plain,110) - test/error_pct(plain,18)"}
     exact = {"type": "exact", "estimand": ["parameters(plain,18)"], "value": 18000}
-    family = judge(claims_file(tmp_path, {}, missing, missing, exact), "quick", study)
+    family = judge(claims_file(tmp_path, {}, MISSING, MISSING, exact), "quick", study)
     assert alone[0].p_holm is not None
     assert family[0].p_holm == pytest.approx(3 * alone[0].p_holm)
     assert [v.answer for v in family] == ["SUPPORTED", "INCONCLUSIVE", "INCONCLUSIVE", "SUPPORTED"]
     assert family[1].reason == "arm plain-110 has no finished run"
+
+
+def test_holm_spans_the_contraries_of_all_claims_too(tmp_path: Path) -> None:
+    study = study_of(tmp_path, {("plain", 56): DEEP, ("plain", 18): SHALLOW})
+    refuted = {"margin": {"quick": 50}}
+    (alone,) = judge(claims_file(tmp_path, refuted), "quick", study)
+    first, *_ = judge(claims_file(tmp_path, refuted, MISSING, MISSING), "quick", study)
+    assert alone.p_contrary_holm is not None
+    assert first.p_contrary_holm == pytest.approx(3 * alone.p_contrary_holm)
 
 
 def test_one_seed_is_never_an_answer(tmp_path: Path) -> None:
@@ -186,6 +202,27 @@ def test_permutation_stands_beside_from_five_seeds_on(tmp_path: Path) -> None:
     assert verdict.reason == "no permutation test below 5 seeds an arm"
 
 
+RISEN, LOW = [82.0, 83.0, 81.0, 84.0, 82.5], [56.0, 54.0, 58.0, 60.0, 55.0]
+
+
+@pytest.mark.parametrize(
+    ("deep", "margin", "answer", "p_permutation"),
+    [
+        (RISEN, 50, "REFUTED", 1 / 252),  # of the contrary: all relabellings are above
+        ([value + 5 for value in LOW], 5, "INCONCLUSIVE", 144 / 252),
+        (RISEN * 2 + RISEN[:1], 5, "SUPPORTED", None),  # 11 against 11: too many relabellings
+    ],
+)
+def test_permutation_beside_other_answers_takes_nothing_back(
+    tmp_path: Path, deep: list[float], margin: float, answer: str, p_permutation: float | None
+) -> None:
+    low = LOW * 2 + LOW[:1]
+    errors = {("plain", 56): deep, ("plain", 18): low[: len(deep)]}
+    verdict = one(tmp_path, errors, permutation=True, margin={"quick": margin})
+    assert (verdict.answer, verdict.reason) == (answer, "")
+    assert verdict.p_permutation == pytest.approx(p_permutation)
+
+
 def test_permutation_can_take_an_answer_back(tmp_path: Path) -> None:
     """1/252 is above a level of 0.003, which Welch's p is below."""
     errors = {("plain", 56): [82, 83, 82, 83, 82.5], ("plain", 18): [56, 57, 56, 57, 56.5]}
@@ -211,6 +248,12 @@ def test_a_diverged_run_takes_the_full_length_to_a_level_and_no_90_percent(tmp_p
     assert verdict.censored == {"plain-56": 3}
 
 
+def test_a_run_that_diverged_before_its_curve_began_never_reaches_a_level() -> None:
+    level = Metric("train/error_pct", 20.0)
+    assert probed("plain", 0, None).value(level) == 10  # the full length
+    assert probed("plain", 0, 1.0).value(level) is None
+
+
 def test_exact_claims(tmp_path: Path) -> None:
     equal = "multiply_adds(plain,{0}) - multiply_adds(residual,{0})"
     claim = {"type": "exact", "value": 0, "estimand": [equal.format(18), equal.format(56)]}
@@ -218,10 +261,12 @@ def test_exact_claims(tmp_path: Path) -> None:
     study = study_of(tmp_path, errors)
     (verdict,) = judge(claims_file(tmp_path, claim), "quick", study)
     assert (verdict.answer, verdict.estimate) == ("SUPPORTED", 0)  # one run is enough
-    unequal = {**claim, "estimand": ["parameters(plain,18) - parameters(residual,56)"]}
+    false = "parameters(plain,18) - parameters(residual,56)"
+    unequal = {**claim, "estimand": [false]}
     missing = {**claim, "estimand": [equal.format(110)]}
-    verdicts = judge(claims_file(tmp_path, unequal, missing), "quick", study)
-    assert [verdict.answer for verdict in verdicts] == ["REFUTED", "INCONCLUSIVE"]
+    both = {**claim, "estimand": [equal.format(110), false]}
+    verdicts = judge(claims_file(tmp_path, unequal, missing, both), "quick", study)
+    assert [verdict.answer for verdict in verdicts] == ["REFUTED", "INCONCLUSIVE", "REFUTED"]
     assert "is -38000" in verdicts[0].reason
 
 

@@ -41,6 +41,7 @@ def test_the_least_mean_is_chosen_and_of_equal_ones_the_lower_rate(study: Study)
     chosen = rates.choose(study)
     assert chosen == {"plain-18": 0.03, "residual-18": 0.003}
     assert rates.at_the_edge(study, chosen) == ["residual-18"]
+    assert rates.at_the_edge(study, {"plain-18": 0.3, "residual-18": 0.03}) == ["plain-18"]
 
 
 def test_nothing_is_chosen_from_a_grid_with_gaps(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tests.analysis.synthetic import FINAL_PCT, write_run, write_study
 from degradation.analysis import tables
 from degradation.analysis.closing import closing_text
 from degradation.analysis.curves import Curve, RunCurves, Study, StudyError
+from degradation.analysis.judge import INCONCLUSIVE, REFUTED, Verdict
 from degradation.analysis.overview import write_index, write_list
 from degradation.analysis.report import write_report
 
@@ -217,6 +218,14 @@ def test_what_the_paper_states_as_a_bound_is_shown_as_one() -> None:
         ("residual-1202", "test"): "7.93",
         ("residual-1202", "training"): "below 0.1",
     }
+
+
+def test_the_p_beside_a_refuted_claim_is_that_of_its_contrary() -> None:
+    claim = ("rises", "It rises.", "superiority", "test/error_pct(plain,56)", 5.0)
+    p = {"p_holm": 0.98, "p_contrary_holm": 0.012}
+    verdicts = [Verdict(*claim, answer, "", **p) for answer in (REFUTED, INCONCLUSIVE)]  # type: ignore[arg-type]
+    rows = tables.verdict_rows(verdicts, 0.95)
+    assert [row[-1] for row in rows] == ["p (Holm)", "0.012 of the contrary", "0.98"]
 
 
 def test_numbers_of_probes_are_tabulated_by_arm() -> None:

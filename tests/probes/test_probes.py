@@ -12,8 +12,9 @@ from tests.helpers import TINY, call, lines_of, make_config, only_run, read_json
 from torch import Tensor, nn
 
 from degradation import config, probes
+from degradation.nets.autoencoder import Autoencoder
 from degradation.nets.resnet import Block, ResNet
-from degradation.probes import gradients, responses, shattering
+from degradation.probes import first_layer, gradients, responses, shattering
 
 RUN = ("data=shapes", "tracking=off", *TINY)
 
@@ -103,6 +104,19 @@ def test_a_gradient_that_is_zero_or_lost_is_left_out() -> None:
 def test_a_gradient_far_below_one_keeps_its_norm() -> None:
     grad = torch.tensor([3e-30, 4e-30])
     assert float(gradients._norm(grad)) == pytest.approx(5e-30)
+
+
+def test_the_first_layers_numbers_are_those_of_its_gradient() -> None:
+    torch.manual_seed(0)
+    model, images = Autoencoder(residual=True), torch.rand(16, 1, 28, 28) * 2 - 1
+    row = first_layer.measure(model, images, torch.zeros(16))
+    model.loss(model(images), images).backward()  # type: ignore[no-untyped-call]
+    assert model.conv1.weight.grad is not None
+    grad = sorted(model.conv1.weight.grad.flatten().tolist())
+    expected = {"l2": math.hypot(*grad), "min": grad[0], "max": grad[-1], "mean": sum(grad) / 144}
+    assert row == pytest.approx(
+        {f"probe/first_layer/{k}": v for k, v in expected.items()}, rel=1e-4
+    )
 
 
 def test_responses_are_batch_norms_outputs() -> None:
