@@ -25,6 +25,8 @@ from degradation.data.batches import (
 )
 
 CPU = torch.device("cpu")
+PADDING = {32: 4, 16: 2, 8: 1}
+"""Sec. 4.2, and in proportion."""
 
 
 def data_config(*overrides: str) -> DataConfig:
@@ -94,16 +96,21 @@ def test_full_split_of_cifar10(cifar10_root: object) -> None:
 def torchvisions(image: Tensor, row: int, column: int, flip: int) -> Tensor:
     """(3, P, P) float, the mean subtracted already -> its padded crop, flipped or not."""
     pixels = image.shape[-1]
-    crop: Tensor = TF.crop(TF.pad(image, [padding(pixels)] * 4), row, column, pixels, pixels)
+    crop: Tensor = TF.crop(TF.pad(image, [PADDING[pixels]] * 4), row, column, pixels, pixels)
     flipped: Tensor = TF.hflip(crop)
     return flipped if flip else crop
+
+
+def test_padding_is_an_eighth_of_the_side_and_crops_reach_its_end() -> None:
+    assert {pixels: padding(pixels) for pixels in PADDING} == PADDING
+    assert augmentation(0, 0, 50_000, 32).amax(0).tolist() == [8, 8, 1]
 
 
 @pytest.mark.parametrize("pixels", [32, 16, 8])
 def test_every_augmentation_equals_torchvisions(pixels: int) -> None:
     images = noise_images(train=40)
     data = prepare(images, data_config(f"pixels={pixels}"), CPU)
-    places = 2 * padding(pixels) + 1
+    places = 2 * PADDING[pixels] + 1
     draws = torch.cartesian_prod(torch.arange(places), torch.arange(places), torch.arange(2))
     chosen = torch.arange(len(draws)) % len(data.train)
     source = source_pixels(draws, pixels)
@@ -112,6 +119,16 @@ def test_every_augmentation_equals_torchvisions(pixels: int) -> None:
     clean -= data.mean[:-1].T.reshape(3, pixels, pixels)
     for image, index, (row, column, flip) in zip(ours, chosen, draws.tolist(), strict=True):
         assert torch.equal(image, torchvisions(clean[index], row, column, flip))
+
+
+def test_what_lies_outside_of_a_scaled_image_is_zero() -> None:
+    data = prepare(noise_images(train=4), data_config("scaling=minus_one_to_one"), CPU)
+    source = source_pixels(torch.tensor([[0, 0, 0]]), 32)  # the corner farthest outside
+    image = normalise(data.train.images[:1][:, source[0]], data.mean[source], data)[0]
+    assert not image[:, :4].any()
+    assert not image[:, :, :4].any()
+    clean = noise_images(train=4).train_images[0, :, :28, :28] / 255 * 2 - 1
+    np.testing.assert_allclose(image[:, 4:, 4:].numpy(), clean, atol=1e-6)
 
 
 def test_a_batch_is_the_drawn_images_augmented() -> None:
@@ -189,6 +206,11 @@ def test_order_depends_on_the_seed_alone() -> None:
     assert not torch.equal(draws, other_draws)
 
 
+def test_order_and_augmentation_are_those_of_the_committed_records() -> None:
+    assert permutation(0, 0, 8).tolist() == [3, 2, 5, 1, 7, 4, 6, 0]
+    assert augmentation(0, 0, 4, 32).tolist() == [[3, 1, 1], [7, 8, 0], [5, 3, 1], [6, 5, 1]]
+
+
 def test_drawing_leaves_the_global_generator_alone() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
@@ -210,7 +232,7 @@ def test_streams_do_not_coincide() -> None:
 @pytest.mark.parametrize("pixels", [32, 16, 8])
 def test_draws_are_uniform(pixels: int) -> None:
     draws = augmentation(0, 0, 50_000, pixels)
-    places = 2 * padding(pixels) + 1
+    places = 2 * PADDING[pixels] + 1
     for column, values in ((0, places), (1, places), (2, 2)):
         counts = draws[:, column].bincount().double()
         assert len(counts) == values

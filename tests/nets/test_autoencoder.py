@@ -4,7 +4,7 @@ import pytest
 import torch
 from tests.helpers import make_config
 
-from degradation.nets import count_multiply_adds, count_parameters
+from degradation.nets import build_model, count_multiply_adds, count_parameters
 from degradation.nets.autoencoder import Autoencoder
 
 
@@ -18,6 +18,22 @@ def test_form_and_counts() -> None:
     ).model
     by_hand = 9 * 16 * 28**2 + 9 * 16 * 4 * 14**2 + 4 * 16 * 14**2 + 16 * 28**2
     assert count_multiply_adds(cfg, (1, 28, 28)) == by_hand
+
+
+def test_initial_weights_of_the_convs_are_the_configs() -> None:
+    cfg = make_config(
+        "model.net=autoencoder", "model.depth=4", "model.init=small", "data.name=mnist",
+        "data.pixels=28",
+    ).model  # fmt: skip
+    torch.manual_seed(0)
+    model = build_model(cfg, (1, 28, 28))
+    assert isinstance(model, Autoencoder)
+    for conv in (model.conv1, model.conv2):
+        assert conv.weight.std().item() == pytest.approx(0.01, rel=0.2)
+        assert not conv.bias.any()  # type: ignore[union-attr]
+    for left in (model.up1, model.up2):
+        assert left.weight.std() > 0.05
+    assert Autoencoder(residual=False).conv1.weight.std() > 0.1
 
 
 def test_the_shortcut_adds_the_input_after_the_sigmoid() -> None:

@@ -58,6 +58,7 @@ def test_plain_and_residual_differ_by_the_addition_alone() -> None:
 def test_shapes_and_counts() -> None:
     model = ResidualMLP(in_features=5, hidden_features=10, out_features=2, num_blocks=2)
     assert model(torch.zeros(10, 5)).shape == (10, 2)
+    assert not model.linear.bias.any()
     assert count_parameters(model) == 6 * 10 + 4 * 11 * 10 + 11 * 2
     cfg = make_config("model.net=mlp", "model.depth=8", "model.width=20", "data.pixels=8").model
     assert count_multiply_adds(cfg, (3, 8, 8)) == 192 * 20 + 6 * 20 * 20 + 20 * 10
@@ -90,6 +91,14 @@ def test_linear_means_no_activation() -> None:
     w1, w2 = block.linear1, block.linear2
     expected: Tensor = (x @ w1.weight.T + w1.bias) @ w2.weight.T + w2.bias + x
     assert torch.allclose(block(x), expected, atol=1e-6)
+
+
+def test_prelu_has_a_slope_a_layer_but_the_last() -> None:
+    model = build_model(
+        make_config("model.net=mlp", "model.depth=6", "model.activation=prelu").model
+    )
+    slopes = [module.weight.tolist() for module in model.modules() if isinstance(module, nn.PReLU)]
+    assert slopes == [[0.25]] * 5
 
 
 @pytest.mark.parametrize("residual", [False, True])

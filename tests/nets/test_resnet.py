@@ -227,6 +227,15 @@ def test_options_have_projections_where_they_should(option: str, projections: in
     assert count_parameters(model) == PARAMETERS[20] + extra
 
 
+@pytest.mark.parametrize(("option", "projections"), [("B", 2), ("C", 9)])
+def test_pre_activation_adds_projections_as_they_are(option: str, projections: int) -> None:
+    """A norm after them would stand on the path that is to be left alone."""
+    model = skeleton(kind="residual", depth=20, order="pre", shortcut=option)
+    shortcuts = [block.shortcut for block in model.blocks if isinstance(block, Block)]
+    assert sum(isinstance(shortcut, nn.Conv2d) for shortcut in shortcuts) == projections
+    assert sum(isinstance(shortcut, nn.Identity) for shortcut in shortcuts) == 9 - projections
+
+
 def batch_norm(x: Tensor, module: Any) -> Any:
     """Written out: mean and biased variance over images and pixels."""
     mean = x.mean((0, 2, 3), keepdim=True)
@@ -280,11 +289,21 @@ def test_prelu_has_a_slope_a_channel() -> None:
     slopes = [module.weight for module in model.modules() if isinstance(module, nn.PReLU)]
     assert sorted({len(slope) for slope in slopes}) == [16, 32, 64]
     assert len(slopes) == 17
+    assert all((slope == 0.25).all() for slope in slopes)
     assert count_parameters(model) == PARAMETERS[18] + sum(map(len, slopes))
     x = torch.randn(2, 16, 4, 4)
     model.stem[2].weight.data.uniform_(0, 1)
     slope = model.stem[2].weight[:, None, None]
     assert torch.equal(model.stem[2](x), torch.where(x > 0, x, slope * x))
+
+
+@pytest.mark.parametrize("order", ["post", "pre"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_activation_the_net_is_affine(kind: str, order: str) -> None:
+    model = awake(net(kind=kind, depth=12, width=4, activation="linear", order=order))
+    model.double().eval()
+    a, b = (images(2, 16, seed).double() for seed in (1, 2))
+    torch.testing.assert_close(model(a) + model(b) - model(0 * a), model(a + b))
 
 
 @pytest.mark.parametrize("order", ["post", "pre"])
@@ -323,18 +342,26 @@ def test_groups_share_statistics_for_evaluation() -> None:
     assert torch.equal(grouped(images(3)), whole(images(3)))
 
 
-@pytest.mark.parametrize("mode", ["fan_out", "fan_in"])
+@pytest.mark.parametrize("mode", ["fan_out", "fan_in", "xavier", "small", "torch"])
 def test_initial_weights(mode: str) -> None:
     model = net(depth=20, init=mode)
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
-            fan = 9 * (module.out_channels if mode == "fan_out" else module.in_channels)
+            fan_in, fan_out = 9 * module.in_channels, 9 * module.out_channels
+            variances = {"fan_out": 2 / fan_out, "fan_in": 2 / fan_in, "small": 1e-4}
+            variances |= {"xavier": 2 / (fan_in + fan_out), "torch": 1 / (3 * fan_in)}
+            spread = math.sqrt(variances[mode])
             tolerance = 5 / math.sqrt(2 * module.weight.numel())  # five standard errors
-            assert module.weight.std().item() == pytest.approx(math.sqrt(2 / fan), rel=tolerance)
+            assert module.weight.std().item() == pytest.approx(spread, rel=tolerance)
+            # uniform weights end at sqrt(3) standard deviations, normal ones do not
+            is_uniform = module.weight.abs().max().item() <= 1.7321 * spread
+            assert is_uniform == (mode == "torch")
         elif isinstance(module, nn.BatchNorm2d):
             assert torch.equal(module.weight, torch.ones_like(module.weight))
             assert not module.bias.any()
-    assert model.linear.weight.abs().max() <= 1 / math.sqrt(64)
+    assert 0.95 / math.sqrt(64) < model.linear.weight.abs().max() <= 1 / math.sqrt(64)
+    spread = 1 / math.sqrt(3 * 64)
+    assert model.linear.weight.std().item() == pytest.approx(spread, rel=0.1)
     assert not model.linear.bias.any()
 
 
