@@ -68,6 +68,24 @@ def test_training_goes_on_as_if_nothing_had_happened(saved: Path) -> None:
     assert without_times(list(train(state, data, CFG))) == without_times(through[2:])
 
 
+def test_adam_comes_back_with_the_steps_it_has_counted(tmp_path: Path) -> None:
+    cfg = tiny_config("model.width=2", "optim.name=adam", "optim.lr=0.001")
+    state, path = fresh_state(cfg), tmp_path / checkpoint.CHECKPOINT
+    list(itertools.islice(train(state, noise_data(cfg), cfg), 2))
+    checkpoint.save(path, state.model, state.optimizer, state.progress(), HASH)
+    other = fresh_state(cfg)
+    checkpoint.load(path, other.model, other.optimizer, HASH)
+    assert same(contents(other), contents(state))
+    assert other.optimizer.state_dict()["state"][0]["step"] == 10
+
+    def forge(tree: dict[str, Any]) -> None:
+        tree["optimizer"]["state"][0].update(step=torch.tensor(9.0))
+
+    resealed(path, forge, path)
+    with pytest.raises(CheckpointError, match="cut short or altered"):
+        checkpoint.load(path, other.model, other.optimizer, HASH)
+
+
 def refuse(path: Path, message: str) -> None:
     state = fresh_state(CFG)
     before, bytes_before = contents(state), path.read_bytes()
@@ -140,6 +158,9 @@ FORGED: dict[str, Callable[[dict[str, Any]], object]] = {
     "iteration without steps": lambda tree: tree["progress"].update(iteration=10**9),
     "recorded later": lambda tree: tree["progress"].update(recorded=15),
     "time, not a number": lambda tree: tree["progress"].update(wall_s=math.nan),
+    "steps without images": lambda tree: tree["progress"].update(
+        recorded=5, totals=tree["progress"]["totals"] | {"steps": 5, "images": 0}
+    ),
     "other totals": lambda tree: tree["progress"].update(totals={"a": 1}),
     "a weight of another shape": lambda tree: tree["model"].update({"linear.bias": torch.ones(3)}),
     "a complex weight": lambda tree: tree["model"].update(
@@ -155,6 +176,7 @@ FORGED: dict[str, Callable[[dict[str, Any]], object]] = {
         momentum_buffer=tree["optimizer"]["state"][0]["momentum_buffer"].to_sparse()
     ),
     "a hash in two lines": lambda tree: tree.update(config_hash="a\nb"),
+    "a hash in other letters": lambda tree: tree.update(config_hash="é"),
     "a weight too many": lambda tree: tree["model"].update(more=torch.ones(3)),
     "no optimizer": lambda tree: tree.pop("optimizer"),
     "no momentum": lambda tree: tree["optimizer"].update(state={}),
@@ -211,6 +233,7 @@ def test_the_run_goes_on_from_the_newest_that_is_whole(saved: Path, tmp_path: Pa
     state.iteration, state.recorded = 20, 20
     checkpoint.save(tmp_path / "checkpoint.pt", *arguments[1:3], state.progress(), HASH)
     (tmp_path / "checkpoint.pt").replace(tmp_path / "checkpoint.new.pt")
+    (tmp_path / "checkpoint.pt").write_bytes(whole)
     assert checkpoint.load_newest(*arguments) == state.progress()  # the newest, without a word
     assert told == []
 
@@ -231,12 +254,14 @@ def test_a_checkpoint_that_does_not_fit_into_memory_stays(saved: Path, tmp_path:
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_pickles_with_code_are_not_run(tmp_path: Path) -> None:
+def test_pickles_with_code_are_not_run(saved: Path, tmp_path: Path) -> None:
+    """Although the file is whole and all its keys are there."""
+
     class Trap:
         def __reduce__(self) -> Any:
             return (Path.touch, (tmp_path / "sprung",))
 
     path = tmp_path / "checkpoint.pt"
-    torch.save({"config_hash": HASH, "iteration": Trap()}, path)
+    resealed(saved, lambda tree: tree["progress"].update(iteration=Trap()), path)
     refuse(path, "cut short or altered")
     assert not (tmp_path / "sprung").exists()

@@ -3,6 +3,7 @@
 import copy
 import itertools
 import math
+import time
 
 import pytest
 import torch
@@ -45,6 +46,34 @@ def test_what_is_recorded_when(data: Data) -> None:
     assert [row["epoch"] for row in rows] == [48 * row["iteration"] / 256 for row in rows]
     walls = [row["wall_s"] for row in rows]
     assert walls == sorted(walls)
+
+
+def test_time_is_that_of_the_run_and_speed_that_of_its_steps(
+    data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a clock that a step moves by a quarter of a second, a look at a set by 2 seconds and who
+    takes the rows by 1,000.
+    """
+    passed = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: sum(passed))
+    state = fresh_state(cfg := tiny_config("trainer.eval_batch_size=256"))
+    take_step = state.optimizer.step
+
+    def step() -> None:
+        passed.append(0.25)
+        take_step()
+
+    monkeypatch.setattr(state.optimizer, "step", step)
+    state.model.register_forward_hook(
+        lambda model, *_: passed.extend([] if model.training else [2])
+    )
+    rows = []
+    for row in train(state, data, cfg):
+        rows.append(row)
+        passed.append(1000)
+    # 2 sets are looked at after 10 steps, 4 after 20
+    assert [row["wall_s"] for row in rows] == [1.25, 6.5, 7.75, 17.0]
+    assert [row["images_per_s"] for row in rows] == [5 * 48 / 1.25] * 4
 
 
 def test_curves_only_at_the_end(data: Data) -> None:
@@ -155,11 +184,14 @@ def test_nothing_left_to_do(data: Data) -> None:
 
 
 def test_a_diverged_run_ends_at_its_row_and_without_nan(data: Data) -> None:
-    cfg = tiny_config("optim.lr=1e30", "schedule.warmup=none", "model.batch_norm=false")
+    cfg = tiny_config(
+        "optim.lr=1e30", "schedule.warmup=none", "model.batch_norm=false", "trainer.eval_every=5"
+    )
     rows = rows_of(cfg, data)
     assert rows[-1]["iteration"] < 20
     assert "train/loss" not in rows[-1]
     assert rows[-1].keys() >= {"iteration", "epoch", "lr", "wall_s", "train/error_pct"}
+    assert rows[-1].keys() <= RUNNING  # what it ends as is not looked at any more
     assert all(math.isfinite(value) for row in rows for value in row.values())
 
 

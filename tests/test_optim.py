@@ -80,6 +80,12 @@ def test_no_warm_up_although_its_length_is_set() -> None:
     assert learning_rate(0, 0.3, 110, schedule([], warmup="none", warmup_iterations=9)) == 0.3
 
 
+def test_a_milestone_within_a_linear_warm_up_lowers_what_is_left_of_it() -> None:
+    trace = schedule([5], warmup="linear", warmup_iterations=10)
+    rates = [learning_rate(iteration, 1.0, 18, trace) for iteration in (4, 5, 9, 10)]
+    assert rates == pytest.approx([0.5, 0.06, 0.1, 0.1])
+
+
 def test_sgd_decays_every_parameter_batch_norm_included() -> None:
     """v <- 0.9 v + (gradient + decay * weight); weight <- weight - lr * v, three steps long."""
     torch.manual_seed(0)
@@ -99,5 +105,28 @@ def test_sgd_decays_every_parameter_batch_norm_included() -> None:
             weights[index] = weights[index] - lr * velocities[index]
         optimizer.step()
     assert len(weights) == 6
+    for parameter, expected in zip(model.parameters(), weights, strict=True):
+        torch.testing.assert_close(parameter.detach().double(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_adam_is_kingma_and_bas_and_decays_every_parameter() -> None:
+    """Their Algorithm 1, the decay added to the gradient, three steps long."""
+    torch.manual_seed(0)
+    model = nn.Linear(3, 2)
+    cfg = OptimConfig(name="adam", lr=0.01, momentum=0.8, weight_decay=0.1)
+    optimizer = build_optimizer(model, cfg)
+    weights = [parameter.detach().double() for parameter in model.parameters()]
+    means, squares = ([torch.zeros_like(weight) for weight in weights] for _ in range(2))
+    for step in (1, 2, 3):
+        optimizer.zero_grad()
+        model(torch.randn(5, 3)).square().mean().backward()
+        for index, parameter in enumerate(model.parameters()):
+            assert parameter.grad is not None
+            gradient = parameter.grad.double() + 0.1 * weights[index]
+            means[index] = 0.8 * means[index] + 0.2 * gradient
+            squares[index] = 0.999 * squares[index] + 0.001 * gradient**2
+            mean, square = means[index] / (1 - 0.8**step), squares[index] / (1 - 0.999**step)
+            weights[index] = weights[index] - 0.01 * mean / (square.sqrt() + 1e-8)
+        optimizer.step()
     for parameter, expected in zip(model.parameters(), weights, strict=True):
         torch.testing.assert_close(parameter.detach().double(), expected, rtol=1e-5, atol=1e-6)

@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from tests.helpers import fresh_state, noise_data, tiny_config
 from torch import Tensor, nn
 
-from degradation.data.batches import Data, train_batches
+from degradation.data.batches import Data, prepare, train_batches
+from degradation.data.images import load_images
 from degradation.nets import build_model
-from degradation.step import EagerStep, evaluate
+from degradation.step import EagerStep, evaluate, loss_of
 
 CFG = tiny_config()
 LRS = (0.1, 0.1, 0.02)
@@ -110,3 +111,30 @@ def test_bf16_keeps_weights_in_fp32_and_is_close(data: Data) -> None:
         assert all(parameter.dtype == torch.float32 for parameter in state.model.parameters())
     assert results[0] != results[2]  # it did compute in another precision
     assert results[2:] == pytest.approx(results[:2], rel=0.05)
+
+
+def test_an_evaluation_in_bf16_computes_in_it(data: Data) -> None:
+    model = fresh_state(CFG).model
+    exact, rounded = (evaluate(model, data.test, data, 64, p)[0] for p in ("fp32", "bf16"))
+    assert rounded != exact
+    assert rounded == pytest.approx(exact, rel=0.01)
+
+
+def test_the_loss_of_bf16_logits_is_computed_in_fp32() -> None:
+    logits = torch.randn(48, 10, generator=torch.Generator().manual_seed(0)).bfloat16()
+    labels = torch.arange(48) % 10
+    loss = loss_of(build_model(CFG.model), logits, torch.zeros(48, 3, 8, 8), labels)
+    assert loss.dtype == torch.float32
+    expected = -logits.double().log_softmax(1)[torch.arange(48), labels].mean()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_the_evaluation_of_a_copy_does_not_depend_on_its_parts() -> None:
+    """2,000 vectors are no multiple of 256, so the last part has fewer."""
+    stack = ("model.net=stack", "model.depth=2", "data.name=uniform", "data.pixels=4")
+    cfg = tiny_config(*stack, "data.scaling=zero_to_one", "data.train_images=0")
+    vectors = prepare(load_images("uniform", None), cfg.data, torch.device("cpu"))
+    model = fresh_state(cfg).model
+    by_256, by_100 = (evaluate(model, vectors.train, vectors, n, "fp32")[0] for n in (256, 100))
+    assert len(vectors.train) == 2_000
+    assert by_256 == pytest.approx(by_100, rel=1e-5)

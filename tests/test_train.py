@@ -31,6 +31,7 @@ from degradation import config, records
 from degradation.data.batches import prepare
 from degradation.data.images import load_images
 from degradation.loop import train
+from degradation.train import summarise
 
 RUN = ("data=shapes", "tracking=off", *TINY)
 NAME = "residual-8-augmenttrue-datashapes-pixels8-train_images256-width4"
@@ -125,6 +126,24 @@ def test_summary_says_when_the_error_fell_below_80_pct(tmp_path: Path) -> None:
     assert read_json(run_dir / "summary.json")["iteration_below_80_pct"] == below[0]
 
 
+def test_summary_of_rows_written_by_hand() -> None:
+    found = [(80.0, 70.0), (79.9, 60.0), (75.0, 65.0)]
+    rows = [
+        {"iteration": i, "wall_s": 1.0, "train/error_pct": train_pct, "test/error_pct": test_pct}
+        for i, (train_pct, test_pct) in zip((5, 10, 20), found, strict=True)
+    ]
+    losses = {"train/loss": 2.0, "eval/train_loss": 2.1, "test/loss": 2.2}
+    rows[-1] |= losses
+    summary = summarise(tiny_config(), "residual-8-s0", rows, 1)
+    assert summary["best_on_test_set"] == {"iteration": 10, "test/error_pct": 60.0}
+    assert summary["iteration_below_80_pct"] == 10
+    assert summary["status"] == "finished"
+    for lost in losses:
+        last = {key: value for key, value in rows[-1].items() if key != lost}
+        summary = summarise(tiny_config(), "residual-8-s0", [*rows[:-1], last], 1)
+        assert (summary["status"], summary["last"]) == ("diverged", {})
+
+
 def test_finished_run_is_found_and_not_touched(
     finished: Finished, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -155,10 +174,13 @@ def test_environment_holds_the_command_that_makes_the_run(
     assert "its record is without trainer.probes=['gradients'], afterwards: python scripts" in told
 
 
-def test_kept_files_name_no_folder_of_the_machine(finished: Finished) -> None:
-    for name in ("config.yaml", "environment.json", "metrics.jsonl", "summary.json"):
-        assert str(finished.folder) not in (finished.run_dir / name).read_text()
-        assert str(Path.home()) not in (finished.run_dir / name).read_text()
+def test_kept_files_name_no_folder_of_the_machine(finished: Finished, tmp_path: Path) -> None:
+    assert call(*RUN, f"data.root={tmp_path}", f"output_root={tmp_path / 'out'}") == 0
+    folders = {finished.run_dir: finished.folder, only_run(tmp_path / "out"): tmp_path}
+    for run_dir, folder in folders.items():
+        for name in ("config.yaml", "environment.json", "metrics.jsonl", "summary.json"):
+            assert str(folder) not in (run_dir / name).read_text()
+            assert str(Path.home()) not in (run_dir / name).read_text()
 
 
 # other ends
