@@ -22,6 +22,7 @@ from tests.helpers import (
     same_run,
     start,
     tiny_config,
+    wait_for,
 )
 from tests.tracking.test_mirror import config_in, read_wandb
 
@@ -285,8 +286,7 @@ def test_stopped_fleet_continues_as_if_it_had_not_been(
         rows = [read_lines(path / "metrics.jsonl") for path in runs.glob("*")]
         return [found[-1]["iteration"] for found in rows if found]
 
-    while not (len(reached()) == 4 and min(reached()) >= 40):
-        assert process.poll() is None, process.communicate()
+    wait_for(lambda: len(reached()) == 4 and min(reached()) >= 40, process)
     process.send_signal(sign)
     _, err = process.communicate(timeout=60)
     assert process.returncode == status

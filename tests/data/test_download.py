@@ -6,12 +6,12 @@ import http.server
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.helpers import wait_for
 
 from degradation.data.archives import Sum
 from degradation.data.download import DownloadError, download
@@ -250,9 +250,7 @@ def test_after_a_killed_process_the_next_goes_on_from_its_part(
 ) -> None:
     with start(server, tmp_path) as first:
         part = part_of(tmp_path / "file")
-        while not (part.exists() and part.stat().st_size):
-            assert first.poll() is None
-            time.sleep(0.01)
+        wait_for(lambda: part.exists() and part.stat().st_size > 0, first)
         first.kill()
     server.release.set()
     with start(server, tmp_path) as second:
