@@ -109,8 +109,14 @@ BAD = [
     ("model.depth=-18", "even numbers from 8"),
     ("model.grown_from=20", "0 or even numbers from 8 to model.depth (18)"),
     ("model.grown_from=7", "0 or even numbers from 8 to model.depth (18)"),
+    (
+        "model.net=mlp model.grown_from=8",
+        "0 but for post-activation ResNets with batch norm, ReLU and shortcut A or B",
+    ),
     ("model.width=0", "1 or more"),
     ("model.shortcut=D", "A, B, C"),
+    ("model.kind=plain model.shortcut=B", "A for plain nets, which have no shortcut"),
+    ("model.batch_norm=false model.bn_group_size=64", "0 without batch norm"),
     ("model.bn_group_size=48", "0 or a divisor of the batch of 128"),
     ("model.bn_group_size=-1", "0 or more"),
     ("model.activation=gelu", "relu, prelu, prelu_shared, linear"),
@@ -122,6 +128,7 @@ BAD = [
     ("data.scaling=none", "mean_subtracted, zero_to_one, minus_one_to_one"),
     ("optim.name=lion", "sgd, adam"),
     ("data.split=half", "full, val"),
+    ("model.net=mlp data.name=uniform data.pixels=4 data.split=val", "full for data.name=uniform"),
     ("data.train_images=-1", "0 or more"),
     ("data.train_images=50001", "0 to 50000"),
     ("data.pixels=24", "32, 16, 8"),
@@ -139,6 +146,7 @@ BAD = [
     ("schedule.gamma=0", "more than 0"),
     ("schedule.warmup=cosine", "none, constant, linear"),
     ("schedule.warmup_iterations=-1", "0 or more"),
+    ("schedule.warmup_lr=0", "more than 0"),
     ("trainer.batch_size=0", "1 or more"),
     ("trainer.batch_size=50001", "at most the training images"),
     ("trainer.precision=fp16", "fp32, tf32, bf16"),
@@ -159,8 +167,8 @@ BAD = [
 @pytest.mark.parametrize(("override", "accepted"), BAD, ids=[override for override, _ in BAD])
 def test_wrong_values_name_the_key_and_what_is_accepted(override: str, accepted: str) -> None:
     with pytest.raises(ConfigError) as failure:
-        make_config(override, preset="paper")
-    key, _, _ = override.partition("=")
+        make_config(*override.split(), preset="paper")
+    key = override.rsplit(maxsplit=1)[-1].partition("=")[0]
     assert re.fullmatch(
         rf"{re.escape(key)}: .*; accepted: {re.escape(accepted)}", str(failure.value)
     )

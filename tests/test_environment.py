@@ -9,12 +9,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from tests.helpers import tiny_config
+from tests.helpers import make_config, tiny_config
 
-from degradation import begin, config, environment, identity
+from degradation import begin, config, environment, identity, train
 from degradation.config import ConfigError, HardwareConfig, TrainerConfig
 
 TRAINER = TrainerConfig(precision="fp32", deterministic=True)
@@ -24,9 +25,18 @@ CHECKOUT = Path(__file__).parents[1]
 
 @pytest.fixture
 def settings_kept() -> Iterator[None]:
-    threads = torch.get_num_threads()
+    threads, (*tf32, deterministic, benchmark) = torch.get_num_threads(), arithmetic()
     yield
     torch.set_num_threads(threads)
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = deterministic, benchmark
+
+
+def arithmetic() -> tuple[bool, bool, bool, bool]:
+    """TF32 in matrix products and in cuDNN; cuDNN deterministic, and benchmarking."""
+    cudnn = torch.backends.cudnn
+    matmul = torch.backends.cuda.matmul.allow_tf32
+    return matmul, cudnn.allow_tf32, cudnn.deterministic, cudnn.benchmark
 
 
 def test_says_what_the_run_was_made_with() -> None:
@@ -59,18 +69,51 @@ def test_without_git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert (described["git_commit"], described["git_dirty"]) == (None, False)
 
 
-def test_a_copy_within_another_repository_is_not_of_its_commit(tmp_path: Path) -> None:
+def copied(folder: Path) -> Path:
     for part in ("src", "conf"):
-        shutil.copytree(CHECKOUT / part, tmp_path / "copy" / part)
+        shutil.copytree(
+            CHECKOUT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    return folder
+
+
+def commit_all(repository: Path) -> str:
+    """The commit of a new repository with what is in the folder."""
     identity_of = ["-c", "user.name=a", "-c", "user.email=a@b"]
-    for arguments in (["init", "-q"], [*identity_of, "commit", "-q", "--allow-empty", "-m", "x"]):
-        subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
-    show = "from degradation import environment; print(environment.code_state())"
-    found = subprocess.run(
-        [sys.executable, "-c", show], capture_output=True, text=True, check=True,
-        env=os.environ | {"PYTHONPATH": str(tmp_path / "copy" / "src")},
-    )  # fmt: skip
-    assert found.stdout.strip() == "{'git_commit': None, 'git_dirty': False}"
+    made = [*identity_of, "commit", "-q", "--allow-empty", "-m", "x"]
+    for arguments in (["init", "-q"], ["add", "."], made):
+        subprocess.run(["git", *arguments], cwd=repository, check=True)
+    head = ["git", "rev-parse", "HEAD"]
+    done = subprocess.run(head, cwd=repository, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def code_state(copy: Path) -> dict[str, Any]:
+    """What a copy of the code says of itself."""
+    show = (
+        "import json; from degradation import environment as e; print(json.dumps(e.code_state()))"
+    )
+    env = os.environ | {"PYTHONPATH": str(copy / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", show], capture_output=True, text=True, check=True, env=env
+    )
+    state: dict[str, Any] = json.loads(done.stdout)
+    return state
+
+
+def test_a_copy_within_another_repository_is_not_of_its_commit(tmp_path: Path) -> None:
+    commit_all(tmp_path)
+    assert code_state(copied(tmp_path / "copy")) == {"git_commit": None, "git_dirty": False}
+
+
+@pytest.mark.parametrize("path", ["conf/x.yaml", "src/degradation/train.py"])
+def test_code_that_differs_from_its_commit_is_dirty(tmp_path: Path, path: str) -> None:
+    head = commit_all(copied(tmp_path))
+    (tmp_path / "README.md").write_text("A change that makes no other run.")
+    assert code_state(tmp_path) == {"git_commit": head, "git_dirty": False}
+    with (tmp_path / path).open("a") as file:
+        file.write("# changed\n")
+    assert code_state(tmp_path) == {"git_commit": head, "git_dirty": True}
 
 
 def test_names_neither_user_host_folder_nor_key(
@@ -125,6 +168,35 @@ def test_threads() -> None:
         assert torch.get_num_threads() == threads
     environment.set_up(HardwareConfig(device="cpu", threads=0), TRAINER)
     assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("settings_kept")
+@pytest.mark.parametrize("deterministic", [True, False])
+@pytest.mark.parametrize(("precision", "tf32"), [("fp32", False), ("tf32", True), ("bf16", False)])
+def test_arithmetic_is_the_configs(precision: str, tf32: bool, deterministic: bool) -> None:
+    environment.set_arithmetic(TrainerConfig(precision=precision, deterministic=deterministic))
+    assert arithmetic() == (tf32, tf32, deterministic, not deterministic)
+
+
+@pytest.mark.usefixtures("settings_kept")
+def test_runs_in_turns_have_each_its_own_arithmetic(tmp_path: Path) -> None:
+    chosen = (True, False)
+    runs = [
+        train.in_turns(
+            tiny_config(
+                "data.name=shapes", "tracking.mode='off'", f"trainer.deterministic={deterministic}",
+                f"output_root={tmp_path / str(deterministic)}",
+            ),
+            make_config(),
+        )
+        for deterministic in chosen
+    ]  # fmt: skip
+    for _ in range(3):
+        for deterministic, run in zip(chosen, runs, strict=True):
+            next(run)
+            assert arithmetic()[2:] == (deterministic, not deterministic)
+    for run in runs:
+        run.close()
 
 
 def test_seed() -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import stat
 import string
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from degradation import records
-from degradation.records import RecordError, Row, Writer, read_rows, read_run, write_atomically
+from degradation.records import (
+    RecordError,
+    Row,
+    Writer,
+    read_rows,
+    read_run,
+    rows_of,
+    write_atomically,
+)
 
 CONFIG = {"model": {"kind": "plain", "depth": 8}, "data": {"root": None}, "seed": 3, "lr": 1e-05}
 ENVIRONMENT = {"python": "3.11.7", "threads": 2}
@@ -106,6 +115,14 @@ def test_damaged_lines(tmp_path: Path, line: str) -> None:
         read_rows(path)
 
 
+def test_a_part_of_a_record_goes_on_from_the_rows_before_it(tmp_path: Path) -> None:
+    before: list[Row] = [{"iteration": 1}, {"iteration": 3}]
+    part = b'{"iteration": 4}\n{"iteration": 5'
+    assert rows_of(part, tmp_path, before) == [{"iteration": 4}]
+    with pytest.raises(RecordError, match="line 3 is not a line of a record"):
+        rows_of(b'{"iteration": 3}\n', tmp_path, before)
+
+
 def test_curve_is_of_the_rows_that_have_the_key(tmp_path: Path) -> None:
     write(tmp_path, [{"iteration": 5, "a": 1.0}, {"iteration": 10}, {"iteration": 15, "a": 3.0}])
     assert read_run(tmp_path).curve("a") == ([5, 15], [1.0, 3.0])
@@ -153,6 +170,43 @@ def test_each_line_is_on_the_disk_at_once(tmp_path: Path) -> None:
     for iteration in (1, 2):
         writer.write({"iteration": iteration})
         assert read_rows(tmp_path / "metrics.jsonl")[-1] == {"iteration": iteration}
+    writer.close()
+
+
+@pytest.fixture
+def noted(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What is made to last, as it happens: a file by the bytes it has then, a folder, a rename."""
+    noted: list[object] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def noting_fsync(fd: int) -> None:
+        found = os.fstat(fd)
+        noted.append("folder" if stat.S_ISDIR(found.st_mode) else found.st_size)
+        fsync(fd)
+
+    def noting_replace(path: Path, target: Path) -> Path:
+        noted.append("rename")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", noting_fsync)
+    monkeypatch.setattr(Path, "replace", noting_replace)
+    return noted
+
+
+def test_a_file_is_on_the_disk_before_it_takes_its_name(
+    tmp_path: Path, noted: list[object]
+) -> None:
+    write_atomically(tmp_path / "summary.json", b"content")
+    assert noted == [7, "rename", "folder"]
+
+
+def test_a_line_is_synced_when_it_is_whole(tmp_path: Path, noted: list[object]) -> None:
+    writer = Writer(tmp_path, CONFIG, ENVIRONMENT)
+    noted.clear()
+    for iteration in (1, 2):
+        writer.write({"iteration": iteration})
+        assert noted.pop() == iteration * len('{"iteration": 1}\n')
+        assert not noted
     writer.close()
 
 
