@@ -31,7 +31,7 @@ from degradation import config, records
 from degradation.data.batches import prepare
 from degradation.data.images import load_images
 from degradation.loop import train
-from degradation.train import summarise
+from degradation.summary import summarise
 
 RUN = ("data=shapes", "tracking=off", *TINY)
 NAME = "residual-8-augmenttrue-datashapes-pixels8-train_images256-width4"
