@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from degradation import environment, plain
-from degradation.analysis import tables
+from degradation.analysis import tables, verdict_file
 from degradation.analysis.claims import EXACT, Claims, ClaimsError
 from degradation.analysis.curves import Study
-from degradation.analysis.judge import REFUTED, SUPPORTED, Verdict, write_verdict
+from degradation.analysis.judge import REFUTED, SUPPORTED, Verdict
 from degradation.analysis.overview import REPORT, write_index, write_list
 from degradation.analysis.pages import write_counted
 from degradation.analysis.report import TABLE
@@ -127,7 +127,8 @@ def write(repository: Path) -> Path:
     verdicts = [judge(claim, counts) for claim in claims]
     # nothing is estimated: no error rate, no runs, no data
     file = Claims(COUNTS, EXPERIMENT, "none", 0.0, {}, ())
-    write_verdict(folder / VERDICT, file, PRESET, Study(folder, []), verdicts)
+    content = verdict_file.content_of(file, PRESET, Study(folder, []), verdicts)
+    write_json(folder / VERDICT, content)
     write_json(folder / ENVIRONMENT, described)
     rows = table(counts, claims)
     with (folder / TABLE).open("w", newline="", encoding="utf-8") as output:

@@ -6,12 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from degradation.analysis import pages
+from degradation.analysis import pages, verdict_file
 from degradation.analysis.claims import of_study
-from degradation.analysis.judge import judge, write_verdict
+from degradation.analysis.judge import judge
 from degradation.analysis.page import summary
 from degradation.analysis.sources import read_records
-from degradation.records import DIVERGED, FINISHED, Writer
+from degradation.records import DIVERGED, FINISHED, Writer, write_json
 
 FINAL_PCT = {  # clean training error, after a trial of the preset `quick`
     **{("plain", 18): 56.0, ("plain", 34): 68.0, ("plain", 56): 82.0, ("plain", 110): 89.0},
@@ -103,5 +103,6 @@ def write_judged(study: Path, repository: Path) -> Path:
     claims = of_study(found.experiment, found.data or "", repository)
     verdicts = judge(claims, found.preset, found)
     lines = [asdict(line) for line in summary.lines(found, claims, verdicts) if line.kind]
-    write_verdict(study / "verdict.json", claims, found.preset, found, verdicts, found=lines)
+    content = verdict_file.content_of(claims, found.preset, found, verdicts, found=lines)
+    write_json(study / "verdict.json", content)
     return pages.write_page(study, repository)

@@ -21,7 +21,14 @@ from degradation.analysis.overview import write_index, write_list
 from degradation.analysis.report import write_report
 
 ROOT = Path(__file__).parents[2]
-EMPTY = {"experiment": "a", "preset": "b", "data": "c", "confidence": 0.95, "claims": []}
+EMPTY = {
+    "schema": 1,
+    "experiment": "a",
+    "preset": "b",
+    "data": "c",
+    "confidence": 0.95,
+    "claims": [],
+}
 
 
 @pytest.fixture(scope="module")

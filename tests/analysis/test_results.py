@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from degradation.analysis import claims, sources
-from degradation.analysis.judge import judge, verdict_content
+from degradation.analysis.judge import judge
+from degradation.analysis.verdict_file import content_of
 
 ROOT = Path(__file__).parents[2]
 STUDIES = [
@@ -23,7 +24,7 @@ def test_a_committed_verdict_is_the_judges_of_the_committed_records(study_dir: P
     assert study.data
     assert study.preset
     made_for = claims.of_study(study.experiment, study.data, ROOT)
-    content = verdict_content(made_for, study.preset, study, judge(made_for, study.preset, study))
+    content = content_of(made_for, study.preset, study, judge(made_for, study.preset, study))
     committed = json.loads(
         (study_dir / "verdict.json").read_text(),
         parse_float=lambda text: pytest.approx(float(text), rel=1e-9),

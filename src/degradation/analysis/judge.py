@@ -9,10 +9,7 @@ also those that cannot be tested, so that no answer depends on which arms are mi
 that the claim as written, with its margin, is false.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from degradation.analysis import statistics
 from degradation.analysis.claims import (
@@ -26,10 +23,9 @@ from degradation.analysis.claims import (
 from degradation.analysis.curves import RunCurves, Study
 from degradation.analysis.estimands import ERRORS, Estimand, Metric
 from degradation.analysis.sources import refuse_unequal_arms
-from degradation.records import DIVERGED, write_json
+from degradation.records import DIVERGED
 
 SUPPORTED, REFUTED, INCONCLUSIVE, NOT_JUDGED = "SUPPORTED", "REFUTED", "INCONCLUSIVE", "NOT JUDGED"
-SCHEMA = 1
 
 
 @dataclass(frozen=True)
@@ -264,44 +260,3 @@ def _exact_outcome(
             return REFUTED, f"runs of arm {arm} differ among themselves"
         total += counts.pop()
     return (SUPPORTED, "") if total == target else (REFUTED, f"{estimand.text} is {total:g}")
-
-
-def write_verdict(
-    path: Path,
-    claims: Claims,
-    preset: str,
-    study: Study,
-    verdicts: list[Verdict],
-    *,
-    found: Sequence[Mapping[str, str]] = (),
-) -> None:
-    """`verdict.json`: what `verdict_content` says."""
-    write_json(path, verdict_content(claims, preset, study, verdicts, found=found))
-
-
-def verdict_content(
-    claims: Claims,
-    preset: str,
-    study: Study,
-    verdicts: list[Verdict],
-    *,
-    found: Sequence[Mapping[str, str]] = (),
-) -> dict[str, Any]:
-    """The answers, what they were made from, and `found`, what the study found of depth in the
-    report page's words, so that the index need not read all its records again.
-    """
-    return {
-        "schema": SCHEMA,
-        "experiment": claims.experiment,
-        "preset": preset,
-        "data": claims.data,
-        "precision": study.precision,
-        "claims_file": claims.path.as_posix(),
-        "level": claims.level,
-        "confidence": 1 - 2 * claims.level,
-        "seeds": {arm: sorted(run.seed for run in study.ended(arm)) for arm in study.arms},
-        "unfinished": [run.name for run in study.runs if not run.has_ended],
-        **({"runs": study.seeds_text} if study.runs else {}),
-        **({"found": list(found)} if found else {}),
-        "claims": [asdict(verdict) for verdict in verdicts],
-    }

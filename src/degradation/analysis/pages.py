@@ -6,7 +6,7 @@ from pathlib import Path
 from degradation.analysis import overview, verdict_file
 from degradation.analysis.claims import Claims
 from degradation.analysis.curves import Study, StudyError
-from degradation.analysis.judge import Verdict, verdict_content
+from degradation.analysis.judge import Verdict
 from degradation.analysis.overview import REPORT
 from degradation.analysis.page.badges import badge
 from degradation.analysis.page.study import write_counts, write_refusal
@@ -65,7 +65,7 @@ def _refuse_outdated(study_dir: Path, judged: tuple[Study, Claims, list[Verdict]
     anew, stored = verdict_file.anew(study_dir), verdict_file.read_own(study_dir)
     if not stored:
         raise StudyError(f"{study_dir}: no {VERDICT} yet; {anew}")
-    fresh = verdict_content(
+    fresh = verdict_file.content_of(
         claims, study.preset or "", study, verdicts, found=found_of_depth(study, claims, verdicts)
     )
     outdated = [key for key in _SHOWN if fresh.get(key) != stored.get(key)]

@@ -6,17 +6,17 @@ from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 
-from degradation.analysis import captions, figures, overview, style, tables
+from degradation.analysis import captions, figures, overview, style, tables, verdict_file
 from degradation.analysis.claims import Claims, ClaimsError, of_study
 from degradation.analysis.curves import Study, StudyError
-from degradation.analysis.judge import Verdict, judge, write_verdict
+from degradation.analysis.judge import Verdict, judge
 from degradation.analysis.overview import REPORT
 from degradation.analysis.page import summary
 from degradation.analysis.page.study import Picture, write_refusal, write_study
 from degradation.analysis.report_text import account, report_text
 from degradation.analysis.sources import read_records
 from degradation.analysis.verdict_file import VERDICT
-from degradation.records import RecordError, write_atomically
+from degradation.records import RecordError, write_atomically, write_json
 
 TABLE = "table.csv"
 REFUSALS = (StudyError, ClaimsError, RecordError)
@@ -39,7 +39,8 @@ def write_report(study_dir: Path, repository: Path = Path()) -> list[Path]:
             overview.write_index(overview.root_of(study_dir), repository)
         raise
     found = found_of_depth(*judged)
-    write_verdict(study_dir / VERDICT, claims, study.preset or "", study, verdicts, found=found)
+    content = verdict_file.content_of(claims, study.preset or "", study, verdicts, found=found)
+    write_json(study_dir / VERDICT, content)
     tables.write_table(study_dir / TABLE, study)
     drawn = figures.draw(study, study_dir)
     stems = {path.stem for path in drawn}

@@ -1,17 +1,48 @@
-"""A study's `verdict.json` read back: it may be of an older version, or damaged."""
+"""A study's `verdict.json`, written and read back: it may be of an older version, or damaged."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from degradation import plain
-from degradation.analysis.curves import StudyError
+from degradation.analysis.claims import Claims
+from degradation.analysis.curves import Study, StudyError
 from degradation.analysis.estimands import KINDS
 from degradation.analysis.judge import Verdict
 from degradation.analysis.page.badges import SIGNS, badge
 from degradation.analysis.page.summary import Line
 
 VERDICT = "verdict.json"
+SCHEMA = 1
+
+
+def content_of(
+    claims: Claims,
+    preset: str,
+    study: Study,
+    verdicts: list[Verdict],
+    *,
+    found: Sequence[Mapping[str, str]] = (),
+) -> dict[str, Any]:
+    """The answers, what they were made from, and `found`, what the study found of depth in the
+    report page's words, so that the index need not read all its records again.
+    """
+    return {
+        "schema": SCHEMA,
+        "experiment": claims.experiment,
+        "preset": preset,
+        "data": claims.data,
+        "precision": study.precision,
+        "claims_file": claims.path.as_posix(),
+        "level": claims.level,
+        "confidence": 1 - 2 * claims.level,
+        "seeds": {arm: sorted(run.seed for run in study.ended(arm)) for arm in study.arms},
+        "unfinished": [run.name for run in study.runs if not run.has_ended],
+        **({"runs": study.seeds_text} if study.runs else {}),
+        **({"found": list(found)} if found else {}),
+        "claims": [asdict(verdict) for verdict in verdicts],
+    }
 
 
 def read(study_dir: Path) -> dict[str, Any]:
@@ -69,7 +100,7 @@ def _is_verdict(content: Any) -> bool:
     if not isinstance(content, dict) or not isinstance(content.get("claims"), list):
         return False
     texts = [content.get(key) for key in ("experiment", "preset", "data")]
-    is_headed = all(isinstance(text, str) for text in texts)
+    is_headed = content.get("schema") == SCHEMA and all(isinstance(text, str) for text in texts)
     is_headed &= plain.is_number(content.get("confidence"))
     is_headed &= isinstance(content.get("runs", ""), str)
     found = content.get("found", [])

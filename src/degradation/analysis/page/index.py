@@ -74,22 +74,13 @@ def entry(
         experiment,
         verdict["preset"],
         verdict["data"],
-        verdict.get("runs") or _seeds(verdict.get("seeds")),
+        verdict.get("runs", ""),
         question_of(read_readme(folder.parent.name, repository)),
         found,
         list(map(badge, verdicts)),
         verdict["confidence"],
         link,
     )
-
-
-def _seeds(by_arm: Any) -> str:
-    """Of a verdict that does not yet say it in words."""
-    arms = by_arm.values() if isinstance(by_arm, dict) else ()
-    counts = sorted({len(of_arm) for of_arm in arms if isinstance(of_arm, list)})
-    if not counts:
-        return ""
-    return "n = " + " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
 
 
 def write_index_page(root: Path, entries: list[Entry], unreported: list[Unreported]) -> Path:
