@@ -29,6 +29,8 @@ AS_BEFORE = (
 CTRL_C = b"\x03"
 ENDS_IN_S = 3.0
 """What a program gets to close its files before it is killed."""
+SEVERAL_FRAMES = 1 << 16
+"""Bytes in which what is waited for has been drawn as a whole."""
 
 
 @contextlib.contextmanager
@@ -140,8 +142,7 @@ class _Program:
         if self.keys and re.search(self.until, self._drawn):
             _write(self.terminal, self.keys.encode())
             self.keys = ""
-        if not self.keys:
-            self._drawn = self._drawn[-len(TAKEN) :]
+        self._drawn = self._drawn[-(SEVERAL_FRAMES if self.keys else len(TAKEN)) :]
 
     def status(self) -> int:
         """Once it has closed its terminal."""

@@ -177,8 +177,8 @@ def outline(study: Study) -> list[str]:
 
 
 def save(experiment: str, preset: str, overrides: Sequence[str] = ()) -> str:
-    """Saves it with the account at hand and returns its address. Raises ConfigError without a key
-    or the extra, and ConnectionError.
+    """Saves it with the account at hand and returns its address. Raises ConfigError without a key,
+    ImportError without the extra, and ConnectionError.
     """
     if not account.has_key():
         raise ConfigError(account.NO_KEY)
@@ -192,5 +192,5 @@ def save(experiment: str, preset: str, overrides: Sequence[str] = ()) -> str:
         if study.project not in [project.name for project in api.projects(study.entity)]:
             api.create_project(study.project, study.entity)
         return str(view(study).save().url)
-    except (wandb.Error, wandb.errors.CommError) as error:
+    except wandb.Error as error:
         raise ConnectionError(f"W&B: {cli.one_line(error)}") from None
