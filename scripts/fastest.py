@@ -2,6 +2,7 @@
 results/bench/gpu.json: for `scripts/evidence.py ... $(python scripts/fastest.py)`.
 """
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -24,4 +25,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     main()

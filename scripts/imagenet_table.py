@@ -1,5 +1,6 @@
 """Count the ImageNet nets and write results/imagenet_family/ (`make imagenet-table`)."""
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -13,4 +14,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     sys.exit(cli.guard(main))

@@ -1,5 +1,6 @@
 """Writes report.html of every study in results/ and the index over them; `make pages`."""
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -19,4 +20,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     sys.exit(cli.guard(main))

@@ -2,6 +2,7 @@
 presets, the speed from results/bench/ (`make reference`).
 """
 
+import argparse
 import ast
 import inspect
 import json
@@ -102,5 +103,6 @@ def with_tables(page: str) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     for path in PAGES:
         path.write_text(with_tables(path.read_text()))

@@ -73,7 +73,8 @@ def baseline(cfg: Config) -> Config:
 
 
 def output_root(experiment: str, preset: str, overrides: Sequence[str] = ()) -> str:
-    """Of a study, none of its runs composed. Raises Hydra's errors."""
+    """Of a study, of whose runs one is composed and not looked at. Raises Hydra's errors."""
+    overrides = [_choices(one)[0] for one in overrides if not one.startswith("hydra")]
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
         return str(_study(experiment, preset, overrides).output_root)
 

@@ -81,3 +81,7 @@ def _checked_main() -> int | None:
     named_code.refuse(cli.conf_dir())
     status: int | None = _hydra_main()
     return status
+
+
+if __name__ == "__main__":
+    main()

@@ -30,7 +30,7 @@ os.environ.setdefault("CUDA_DEVICE_MAX_CONNECTIONS", "32")
 def select_device(cfg: HardwareConfig) -> torch.device:
     """The device, which becomes the current one: streams and graphs are made there.
 
-    Raises ConfigError for a device this machine does not have.
+    Raises ConfigError for a device this machine does not have, OSError for one that is full.
     """
     name = distributed.local_device(cfg.device)
     if name == "auto":
@@ -44,9 +44,10 @@ def select_device(cfg: HardwareConfig) -> torch.device:
     try:
         value = torch.zeros(1, device=name)
         value.item()  # `meta` exists, but holds no values
-    except torch.OutOfMemoryError:
-        raise
-    except (RuntimeError, AssertionError, NotImplementedError, ModuleNotFoundError):
+    except (RuntimeError, AssertionError, NotImplementedError, ModuleNotFoundError) as error:
+        if "out of memory" in str(error):
+            told = " ".join(str(error).split(".")[0].split())
+            raise OSError(f"hardware.device: {name}: {told}") from None
         raise ConfigError(
             f"hardware.device: {name!r} is not on this machine; accepted: {_devices()}"
         ) from None

@@ -59,10 +59,10 @@ class State:
 
 
 def train(state: State, data: Data, cfg: Config, probes: Sequence[Probe] = ()) -> Iterator[Row]:
-    """Takes the steps that are left and yields a row every `record_every`; a row leaves out what is
-    not finite, and without a training loss is the last. Yields an empty row where a GPU was given
-    TURN_STEPS, or the row's last ones: the turn of the runs beside this one. Raises Stopped between
-    two steps, where the state is one to continue from.
+    """Takes the steps that are left and yields a row every `record_every`. A row leaves out what is
+    not finite; after a step one without training loss is the last. Yields an empty row where a GPU
+    has been given TURN_STEPS, or the row's last ones: the turn of the runs beside this one. Raises
+    Stopped between two steps, where the state is one to continue from.
     """
     trainer = cfg.trainer
     step = build_step(state.model, state.optimizer, trainer.precision, cfg.hardware, state.totals)

@@ -20,6 +20,10 @@ def trained(run_dir: Path) -> tuple[Config, State]:
     found = records.read_config(run_dir)
     if found is None:
         raise RecordError(f"{run_dir}: no {records.CONFIG}, so this is not a run directory")
+    summary = records.read_summary(run_dir)
+    if summary and summary["status"] == records.DIVERGED:
+        at = f"diverged at iteration {summary['iteration']}"
+        raise RecordError(f"{run_dir}: {at}; of its last net there is no checkpoint")
     cfg = config.from_dict(found)
     state = begin.fresh_state(cfg, torch.device("cpu"))
     made_by = config.config_hash(cfg)

@@ -65,6 +65,14 @@ def test_what_cannot_be_measured_is_one_line(run_dir: Path, tmp_path: Path) -> N
         assert done.stderr.count("\n") == 1
 
 
+def test_a_run_that_diverged_has_no_last_net_to_be_measured(tmp_path: Path) -> None:
+    lost = ("optim.lr=1e9", "schedule.warmup=none", "trainer.checkpoint_every=5")
+    assert call("data=shapes", "tracking=off", *TINY, *lost, f"output_root={tmp_path}") == 0
+    done = probe(only_run(tmp_path), "--probe", "responses")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert " diverged at iteration " in done.stderr
+
+
 def test_a_net_that_a_probe_is_not_for_is_one_line(tmp_path: Path) -> None:
     run = ("data=shapes", "tracking=off", *TINY, "model.order=pre", "schedule.iterations=5")
     assert call(*run, f"output_root={tmp_path}") == 0

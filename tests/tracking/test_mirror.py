@@ -275,7 +275,7 @@ def test_the_copy_tells_nothing_of_the_machine(tmp_path: Path) -> None:
         sys.executable,
         str(Path.cwd()),
     ):
-        assert private not in text
+        assert not re.search(rf"\b{re.escape(private)}\b", text)  # W&B's tokens are random letters
     [files] = tmp_path.glob("wandb/offline-run-*/files")
     assert list(files.iterdir()) == []
 

@@ -1,5 +1,6 @@
 """Runs in front of a W&B server that fails, and what `make sync` makes good afterwards."""
 
+import contextlib
 import re
 import shutil
 from collections.abc import Callable
@@ -147,6 +148,39 @@ def test_an_online_run_made_anew_is_another_one_too(server: Server, tmp_path: Pa
     first, second = server.lines
     assert first == id_of(run)
     assert without_times(server.rows(second)) == without_times(server.rows(first))
+
+
+def test_a_run_made_anew_offline_and_continued_online_is_another_one_too(server: Server) -> None:
+    study, first = Path("outputs/adhoc/quick"), make_record(0, ROWS, True)
+    copies.copy_run(first, study, "online")
+    other = [row | {"train/loss": row["train/loss"] + 5} for row in ROWS]
+    begun = make_record(0, other[:2], False)
+    copies.copy_run(begun, study, "offline")
+    continued = make_record(0, other, True)
+    copies.copy_run(continued, study, "online")
+    assert server.rows(id_of(first)) == ROWS
+    assert server.rows(id_of(first) + "-again1") == other
+
+
+def test_what_the_server_has_is_known_after_an_upload_that_was_killed(
+    server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, run = Path("outputs/adhoc/quick"), make_record(0, ROWS, True)
+    copies.copy_run(run, study, "online")
+    before = uploads.read(study, id_of(run))
+    assert before is not None
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        mirror.of_run(
+            tiny_config("seed=0", "tracking.mode=online"), run_name=run.name, arm=run.arm,
+            config_hash=id_of(run)[-8:], study_dir=study, rows_so_far=ROWS[:1],
+        ),
+    ):  # fmt: skip
+        assert uploads.read(study, id_of(run)) == before
+        raise KeyboardInterrupt
+    make_record(0, [row | {"train/loss": 9.0} for row in ROWS], True)
+    assert "1 of 1 runs uploaded, 0 had been: " in sync(capsys)[1]
+    assert server.rows(id_of(run)) == ROWS
 
 
 def test_a_run_that_the_server_refuses_keeps_no_other_from_it(

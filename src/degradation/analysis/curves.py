@@ -46,7 +46,7 @@ class RunCurves:
     """The last iterate's numbers, and the counts where they are known."""
     curves: dict[str, Curve]
     reached: int
-    """Iteration of its last record: of a diverged run less than the full length."""
+    """Iteration of its last record: of a diverged run at most the full length."""
     wall_s: float | None = None
     config: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)

@@ -1,5 +1,6 @@
 """What single blocks are worth to a trained net (Veit, Wilber and Belongie 2016, Sec. 4.1 to 4.3):
-its error in percent, in eval mode on held-out images, with blocks deleted or swapped.
+its error in percent, in eval mode on test images (with `data.split: val` on those held out), with
+blocks deleted or swapped.
 
 Entries, with blocks counted from 1: `intact`; `delete/<i>` without block i; `swap/<i>` with blocks
 i and i + 1 in the other order, where they are of one shape; `random/<k>` without k blocks drawn
@@ -42,7 +43,7 @@ Route = tuple[int, Sequence[Callable[[Tensor], Tensor]]]
 
 @torch.no_grad()
 def measure(model: ResNet, images: Tensor, labels: Tensor) -> Row:
-    """images: (B, 3, P, P) float32, held out; labels: (B,)."""
+    """images: (B, 3, P, P) float32, of the test set; labels: (B,)."""
     was_training = model.training
     try:
         errors = _errors(model.eval(), _routes(model), images, labels)

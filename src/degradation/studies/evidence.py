@@ -25,13 +25,13 @@ class Published(NamedTuple):
     new: list[str]
     kept: list[str]
     """Published before, from another record, and left so."""
-    failed: list[str]
-    """What is wrong with those that could not be read or copied."""
+    failed: dict[str, str]
+    """What is wrong with those that could not be read or copied, by their names."""
 
     def tell(self, source: Path) -> None:
         if self.kept:
             print(f"left as published, though {source} has other records: {', '.join(self.kept)}")
-        for line in self.failed:
+        for line in self.failed.values():
             print(f"error: {line}", file=sys.stderr)
 
 
@@ -40,7 +40,7 @@ def publish(source: Path, target: Path, arms: Collection[str]) -> Published:
 
     arms: the study's; runs of others are left out. One that fails keeps no other from it.
     """
-    found = Published([], [], [])
+    found = Published([], [], {})
     if not source.is_dir():
         return found
     with reproduce.reporting(source):
@@ -55,7 +55,7 @@ def publish(source: Path, target: Path, arms: Collection[str]) -> Published:
                 elif any((run_dir / n).read_bytes() != (copy / n).read_bytes() for n in FILES):
                     found.kept.append(run_dir.name)
             except (records.RecordError, OSError) as error:
-                found.failed.append(cli.one_line(error))
+                found.failed[run_dir.name] = cli.one_line(error)
     return found
 
 
@@ -105,9 +105,12 @@ def missing(experiment: str, preset: str, seeds: str) -> Iterator[str]:
 
 
 def _state(run_dir: Path, iterations: int) -> str:
-    ended = records.read_summary(run_dir)
-    unpublished = "ended, not published (make publish)"
-    return unpublished if ended else records.how_far(run_dir, iterations)
+    try:
+        ended = records.read_summary(run_dir)
+        unpublished = "ended, not published (make publish)"
+        return unpublished if ended else records.how_far(run_dir, iterations)
+    except records.RecordError:
+        return "damaged"
 
 
 def complete(
@@ -144,4 +147,4 @@ def complete(
         found.tell(study)
     with reproduce.reporting(study):
         print(*write_report(target)[:1], write_list(RESULTS), sep="\n")
-    return 1 if status or found.failed else 0
+    return 1 if status or found.failed.keys() & plan.keys() else 0

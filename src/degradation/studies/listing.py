@@ -141,7 +141,7 @@ def _runs(overrides: Sequence[str]) -> tuple[dict[str, "Config"], int]:
 
     points, cfgs = cli.points(overrides), []
     for point in points:
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, OSError):
             cfg = config.from_dict(point)
             environment.on_this_machine(cfg)  # which may refuse it
             cfgs.append(cfg)

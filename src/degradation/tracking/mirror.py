@@ -11,7 +11,6 @@ import hashlib
 import logging
 import os
 import re
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -123,7 +122,7 @@ def of_run(
     config = dataclasses.asdict(cfg) | {"config_hash": config_hash, "git_commit": git_commit}
     del config["output_root"], config["data"]["root"]  # places on this machine
     our_id = id_of(cfg, run_name, config_hash)
-    before = _note_before(study_dir, our_id, rows_so_far)
+    before = _note_before(study_dir, our_id, rows_so_far, mode)
     run_id = before.id
     older = run_folders.of(study_dir, our_id) | run_folders.of(study_dir, run_id)
     kind, curves = cfg.model.kind, measured.curves(config)
@@ -141,7 +140,7 @@ def of_run(
         config=config,
     )
     newer = (run_folders.of(study_dir, our_id) | run_folders.of(study_dir, run_id)) - older
-    note = uploads.Note(run_id, copy.url, again=before.again) if copy.url else None
+    note = dataclasses.replace(before, url=copy.url) if copy.url else None
     exit_code = 1
     try:
         _keep(study_dir, our_id, note)
@@ -156,8 +155,8 @@ def of_run(
         copy.has_all &= bool(note) or run_folders.hold(newer, len(copy.rows))
         if copy.has_all and note:
             whole = dataclasses.replace(note, rows=len(copy.rows), ended=copy.has_summary)
-            digest = uploads.digest(copy.rows)
-            _keep(study_dir, our_id, dataclasses.replace(whole, digest=digest))
+            digests = uploads.digests(copy.rows)
+            _keep(study_dir, our_id, dataclasses.replace(whole, digests=digests))
 
 
 def id_of(cfg: Config, run_name: str, config_hash: str) -> str:
@@ -180,12 +179,16 @@ def agents_id() -> str | None:
     return os.environ.get("WANDB_RUN_ID") if os.environ.get("WANDB_SWEEP_ID") else None
 
 
-def _note_before(study_dir: Path, our_id: str, rows_so_far: Sequence[Row]) -> uploads.Note:
+def _note_before(
+    study_dir: Path, our_id: str, rows_so_far: Sequence[Row], mode: starting.Wandb
+) -> uploads.Note:
     """What W&B has of the run, or nothing. An agent's id stays the run's also where it is continued
-    without the agent; one that is made anew is another run there, which keeps what it has.
+    without the agent; one that is made anew is another run there, which keeps what it has. Offline
+    that is found out by its lines, once it is uploaded.
     """
     note = uploads.read(study_dir, our_id) or uploads.Note(our_id, "")
-    if not note.is_of(rows_so_far):
+    begins_anew = mode == "online" and note.rows and not rows_so_far
+    if begins_anew or not note.is_of(rows_so_far):
         again = note.again + 1
         note = uploads.Note(_short(f"{our_id}-again{again}"), "", again=again)
     return dataclasses.replace(note, id=agents_id() or note.id)
@@ -214,7 +217,7 @@ def _start(
     for mode in dict.fromkeys(modes):
         if mode == "online" and falls_back and starting.is_away():
             continue
-        before, began = run_folders.of(study_dir, run_id), time.monotonic()
+        before = run_folders.of(study_dir, run_id)
         try:
             run = starting.init(mode, study_dir, id=run_id, **identity)
             return Mirror(run, curves, command)
@@ -222,8 +225,6 @@ def _start(
             _release()
             run_folders.remove(run_folders.of(study_dir, run_id) - before)
             reason = _one_line(error)
-            if mode == "online" and time.monotonic() - began >= starting.SETTINGS["init_timeout"]:
-                starting.give_up(reason)  # a run that it refuses at once says nothing of the others
             if not falls_back:
                 raise ConnectionError(f"W&B cannot start {mode}: {reason}") from None
             later = f", and `{command}` uploads it later" * (mode == "online")

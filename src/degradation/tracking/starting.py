@@ -64,15 +64,21 @@ def init(mode: Wandb, study_dir: Path, **identity: Any) -> "wandb.Run":
     # write to it until the process ends. Python only prints less: no error of a run is lost by it.
     logging.raiseExceptions = False
     wandb.setup(settings)  # silent from the first line on; runs of one process share one service
-    run = wandb.init(
-        mode=mode,
-        dir=study_dir,
-        job_type="train",
-        reinit="create_new",  # by default a second run in this process is merged into the first
-        resume="allow" if mode == "online" else None,
-        settings=settings,
-        **identity,
-    )
+    began = time.monotonic()
+    try:
+        run = wandb.init(
+            mode=mode,
+            dir=study_dir,
+            job_type="train",
+            reinit="create_new",  # by default a second run in this process is merged into the first
+            resume="allow" if mode == "online" else None,
+            settings=settings,
+            **identity,
+        )
+    except Exception as error:
+        if mode == "online" and time.monotonic() - began >= SETTINGS["init_timeout"]:
+            _why_away[account.server()] = type(error).__name__  # so that no other run waits for it
+        raise  # what is refused at once says nothing of the others
     wandb.termsetup(settings, Told())
     run.define_metric("iteration")
     run.define_metric("*", step_metric="iteration")
@@ -93,11 +99,6 @@ def ask() -> None:
 def is_away() -> bool:
     """As far as this process knows."""
     return bool(_why_away.get(account.server()))
-
-
-def give_up(reason: str) -> None:
-    """Marks a server that took no run as away, so that later runs start offline at once."""
-    _why_away[account.server()] = reason
 
 
 def _asked(server: str) -> str:

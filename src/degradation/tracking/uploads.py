@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import operator
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,24 +33,26 @@ class Note:
     """As many lines of the record as were there when an upload ended well."""
     ended: bool = False
     """Whether the record's end was."""
-    digest: str = ""
-    """Of those lines."""
+    digests: list[str] = dataclasses.field(default_factory=list)
+    """Of each of those lines."""
     again: int = 0
     """How often the run has been made anew, after the server had had it to some end."""
 
     def is_of(self, rows: Sequence[Row]) -> bool:
-        """Whether a record with these lines so far is that of the run that was uploaded, which may
-        go on from before its last ones, and not of one that was made in its place.
+        """Whether a record with these lines so far may be that of the run that was uploaded, and
+        not of one that was made in its place.
         """
-        if len(rows) < self.rows:
-            return bool(rows)
-        return self.digest in ("", digest(rows[: self.rows]))
+        return all(map(operator.eq, digests(rows), self.digests))
 
 
-def digest(rows: Iterable[Row]) -> str:
+def digests(rows: Iterable[Row]) -> list[str]:
     """Of what was measured: made again, a run has other times and the same numbers."""
-    measured = [{key: row[key] for key in sorted(row) if key not in TIMES} for row in rows]
-    return hashlib.sha256(json.dumps(measured).encode()).hexdigest()[:16]
+    return [
+        hashlib.sha256(
+            json.dumps({key: row[key] for key in sorted(row) if key not in TIMES}).encode()
+        ).hexdigest()[:8]
+        for row in rows
+    ]
 
 
 def write(study_dir: Path, our_id: str, note: Note) -> None:
@@ -118,12 +121,7 @@ def _note(path: Path) -> Note | None:
         note = Note(**plain.json_of(path.read_bytes()))
     except (OSError, plain.PlainError, TypeError):
         return None
-    is_ours = [type(value) for value in dataclasses.astuple(note)] == [
-        str,
-        str,
-        int,
-        bool,
-        str,
-        int,
-    ]
+    types = [type(value) for value in vars(note).values()]
+    is_ours = types == [str, str, int, bool, list, int]
+    is_ours = is_ours and all(isinstance(digest, str) for digest in note.digests)
     return note if is_ours and plain.is_text(note.id + note.url) else None
