@@ -97,7 +97,7 @@ def sweep(
     Raises Hydra's errors for an unknown experiment or preset and ConfigError for a wrong value.
     """
     study = [f"+experiment={experiment}", f"preset={preset}"]
-    return named(map(config.from_dict, points([*study, *overrides])), made)
+    return named((made(config.from_dict(point)) for point in points([*study, *overrides])), made)
 
 
 def points(overrides: Sequence[str]) -> list[DictConfig]:
@@ -133,15 +133,14 @@ def points(overrides: Sequence[str]) -> list[DictConfig]:
 
 
 def named(runs: Iterable[Config], made: Made = lambda cfg: cfg) -> dict[str, Config]:
-    """Runs by the names of their directories, as they are `made`."""
+    """Runs, as they are `made`, by the names of their directories."""
     study = cache(_study)
+
+    def base(run: Config) -> Config:
+        return made(_at_arm(study(run.experiment, run.preset), run))
+
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return {
-            config.run_name(made(run), made(_at_arm(study(run.experiment, run.preset), run))): made(
-                run
-            )
-            for run in runs
-        }
+        return {config.run_name(run, base(run)): run for run in runs}
 
 
 def _is_composed(choice: str) -> bool:

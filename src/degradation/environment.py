@@ -125,10 +125,8 @@ def code_state() -> dict[str, Any]:
     """The checkout's commit, and whether its code differs from it, or may. In a copy without `.git`
     they are those of the checkout it was made of, if `make bundle` left word of them.
     """
-    top = _git("rev-parse", "--show-toplevel")
-    is_ours = top is not None and Path(top).resolve() == ROOT  # and not a repository around a copy
-    commit = _git("rev-parse", "HEAD") if is_ours else None
-    if commit is None:
+    top, _, commit = (_git("rev-parse", "--show-toplevel", "HEAD") or "").partition("\n")
+    if not commit or Path(top).resolve() != ROOT:  # there may be a repository around a copy
         return _left_word() if COMMIT.exists() else {"git_commit": None, "git_dirty": False}
     changes = _git("status", "--porcelain", "--untracked-files=all", "--", *CODE)
     return {"git_commit": commit, "git_dirty": changes != ""}

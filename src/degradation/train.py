@@ -63,21 +63,19 @@ def in_turns(
 ) -> Turns:
     """The same, stopping where other runs of this process may take their turn."""
     account.resolve_mode(cfg.tracking.mode)  # better known now than after the data
-    name = config.run_name(cfg, baseline)
-    try:
-        cfg, baseline = map(environment.on_this_machine, (cfg, baseline))
-        distributed.check_config(cfg, environment.select_device(cfg.hardware))
-        name = config.run_name(cfg, baseline)
-        run_dir = config.study_dir(cfg) / "runs" / name
-        with contextlib.ExitStack() as held:
-            if summary := distributed.from_first(lambda: _open(run_dir, cfg, held)):
-                return summary
+    cfg, baseline = map(environment.on_this_machine, (cfg, baseline))
+    distributed.check_config(cfg, environment.select_device(cfg.hardware))
+    run_dir = config.study_dir(cfg) / "runs" / config.run_name(cfg, baseline)
+    with contextlib.ExitStack() as held:
+        if summary := distributed.from_first(lambda: _open(run_dir, cfg, held)):
+            return summary
+        try:
             return (yield from _locked(cfg, run_dir, list(overrides), load))
-    except RuntimeError as error:  # of which torch.OutOfMemoryError is one
-        if match := MEMORY.search(str(error)):
-            told = f"{name}: {' '.join(match[0].split())}; {SMALLER}"
-            raise OSError(told) from error  # no ConfigError: of several processes one alone
-        raise
+        except RuntimeError as error:  # of which torch.OutOfMemoryError is one
+            if match := MEMORY.search(str(error)):
+                told = f"{run_dir.name}: {' '.join(match[0].split())}; {SMALLER}"
+                raise OSError(told) from error  # no ConfigError: of several processes one alone
+            raise
 
 
 def _open(run_dir: Path, cfg: Config, held: contextlib.ExitStack) -> dict[str, Any] | None:

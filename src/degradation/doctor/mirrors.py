@@ -6,7 +6,7 @@ from pathlib import Path
 from degradation.config import ConfigError
 from degradation.doctor.page import NOTE, OK, PROBLEM, Line, gib
 from degradation.doctor.plan import Asked, output_root, planned
-from degradation.tracking import account, uploads
+from degradation.tracking import account, run_folders, uploads
 
 
 def look(asked: Asked) -> Iterator[Line]:
@@ -29,17 +29,21 @@ def mode(wish: str) -> Line:
 
 def left_over(root: Path) -> Iterator[Line]:
     """Offline runs of which the server does not have the end yet."""
-    waiting = [
+    waiting = {study: found for study in sorted(root.glob("*/*")) if (found := _waiting(study))}
+    folders = [folder for found in waiting.values() for folder in found]
+    if folders:
+        size = sum(map(_size, (file for folder in folders for file in folder.glob("*.wandb"))))
+        told = f"{len(folders)} offline runs not uploaded, {gib(size)} in {root}"
+        yield Line(NOTE, "W&B", told, "; ".join(map(uploads.sync_command, waiting)))
+
+
+def _waiting(study: Path) -> list[Path]:
+    had = {folder for run in uploads.ended_ids(study) for folder in run_folders.of(study, run)}
+    return [
         folder
-        for folder in root.glob("*/*/wandb/offline-run-*")
-        if not any(folder.glob("*.wandb.synced"))
-        and not folder.name.endswith(uploads.ended_ids(folder.parents[1]))
+        for folder in study.glob("wandb/offline-run-*")
+        if folder not in had and not any(folder.glob("*.wandb.synced"))
     ]
-    if waiting:
-        size = sum(map(_size, (file for folder in waiting for file in folder.glob("*.wandb"))))
-        found = f"{len(waiting)} offline runs not uploaded, {gib(size)} in {root}"
-        studies = sorted({folder.parents[1] for folder in waiting})
-        yield Line(NOTE, "W&B", found, "; ".join(map(uploads.sync_command, studies)))
 
 
 def _size(path: Path) -> int:

@@ -142,9 +142,7 @@ def _runs(overrides: Sequence[str]) -> tuple[dict[str, "Config"], int]:
     points, cfgs = cli.points(overrides), []
     for point in points:
         with contextlib.suppress(ValueError, OSError):
-            cfg = config.from_dict(point)
-            environment.on_this_machine(cfg)  # which may refuse it
-            cfgs.append(cfg)
+            cfgs.append(environment.on_this_machine(config.from_dict(point)))
     return cli.named(cfgs, environment.on_this_machine), len(points) - len(cfgs)
 
 
