@@ -2,12 +2,10 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 from degradation import cli
+from degradation.analysis.overview import RESULTS
 from degradation.analysis.pages import write_pages
-
-RESULTS = Path("results")
 
 
 def main() -> int:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from degradation import cli, records
 from degradation.analysis.curves import StudyError
-from degradation.analysis.overview import write_list
+from degradation.analysis.overview import RESULTS, write_list
 from degradation.analysis.report import write_report
 from degradation.studies import evidence
 
 
 def main(experiment: str, preset: str) -> int:
-    source, target = (Path(root, experiment, preset) for root in ("outputs", evidence.RESULTS))
+    source, target = (Path(root, experiment, preset) for root in ("outputs", RESULTS))
     run_dirs = list(records.run_dirs(source))
     if not any((run_dir / records.SUMMARY).exists() for run_dir in run_dirs):
         raise StudyError(f"{source}: no ended runs here")
@@ -27,7 +27,7 @@ def main(experiment: str, preset: str) -> int:
     found.tell(source)
     if next(records.run_dirs(target), None):
         write_report(target)
-        write_list(evidence.RESULTS)
+        write_list(RESULTS)
     return 2 if found.failed else 0
 
 

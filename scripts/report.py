@@ -6,10 +6,8 @@ from pathlib import Path
 
 from degradation import cli
 from degradation.analysis.closing import closing_text
-from degradation.analysis.overview import write_list
+from degradation.analysis.overview import RESULTS, write_list
 from degradation.analysis.report import write_report
-
-RESULTS = Path("results")
 
 
 def main(experiment: str, preset: str, given: Path | None) -> None:

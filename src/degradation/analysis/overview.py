@@ -11,6 +11,8 @@ from degradation.analysis.page.study import PAGE, is_refusal
 from degradation.analysis.verdict_file import VERDICT
 from degradation.records import write_atomically
 
+RESULTS = Path("results")
+"""The committed studies."""
 REPORT = "REPORT.md"
 MOST_TRIES = 5
 

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from degradation import cli, config, records, train
-from degradation.analysis.overview import write_list
+from degradation.analysis.overview import RESULTS, write_list
 from degradation.analysis.report import write_report
 from degradation.config import ConfigError
 from degradation.data.images import load_images
 from degradation.studies import lookup, reproduce
 
-RESULTS = Path("results")
 FILES = (records.CONFIG, records.METRICS, records.SUMMARY, records.ENVIRONMENT)
 
 

@@ -39,6 +39,7 @@ def reproduce(experiment: str, preset: str, seeds: str, data_root: str) -> int:
     """
     from degradation.analysis import (  # here: whoever asks for a plan draws no figures
         closing,
+        overview,
         report,
     )
 
@@ -58,7 +59,7 @@ def reproduce(experiment: str, preset: str, seeds: str, data_root: str) -> int:
     status = sweep(arguments(experiment, preset, seeds, data_root), study, runs) if missing else 0
     with reporting(study):
         report.write_report(study)
-    committed = Path("results") / experiment / preset
+    committed = overview.RESULTS / experiment / preset
     print(closing.closing_text(study, committed if committed.is_dir() else None))
     return 1 if status else 0
 
