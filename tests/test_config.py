@@ -3,6 +3,7 @@
 import copy
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -394,6 +395,21 @@ def test_blocks_changes_one_thing_at_a_time_and_has_no_net_twice() -> None:
         base = config.to_dict(runs[f"{run.model.kind}-{run.model.depth}-s{run.seed}"])
         assert len(identity.differences(config.to_dict(run), base)) == name.count("-") - 2 <= 1
         assert run.model.shortcut == "A" or run.model.kind == "residual"
+
+
+def test_more_iterations_stretches_the_presets_schedule_and_changes_nothing_else() -> None:
+    runs = cli.sweep("more_iterations", "quick")
+    assert len(runs) == 3 * 8 * 3  # lengths, arms, seeds
+    for run in runs.values():
+        base = runs[f"{run.model.kind}-{run.model.depth}-s{run.seed}"]
+        times = run.schedule.iterations // base.schedule.iterations
+        assert times in {1, 3, 10}
+        schedule = replace(
+            base.schedule,
+            iterations=times * base.schedule.iterations,
+            milestones=[times * milestone for milestone in base.schedule.milestones],
+        )
+        assert run == replace(base, schedule=schedule)
 
 
 @pytest.fixture

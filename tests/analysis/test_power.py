@@ -25,15 +25,18 @@ DRAWS = 150
 
 
 def draw(claims: Claims, preset: str, seeds: int, generator: np.random.Generator) -> Study:
-    """A study as expected: normal, cut off at 0 and 90 % error; crossings as one-point curves."""
+    """A study as expected: normal, cut off at 0 and 90 % error; of curves the crossings alone."""
     last: defaultdict[tuple[str, int], dict[str, float]] = defaultdict(dict)
     curves: defaultdict[tuple[str, int], dict[str, Curve]] = defaultdict(dict)
     for metric, arms in claims.expected[preset].items():
         for arm, (mean, spread) in arms.items():
             for seed, value in enumerate(generator.normal(mean, spread, seeds)):
                 if metric.startswith("iterations_to["):
-                    name = metric.removeprefix("iterations_to[").split()[0]
-                    curves[arm, seed][name] = Curve([round(value)], [0.0])
+                    name, _, level = metric.removeprefix("iterations_to[").rstrip("]").split()
+                    before = curves[arm, seed].get(name, Curve([], []))
+                    crossings = [*zip(before.iterations, before.values, strict=True)]
+                    crossings = sorted([*crossings, (round(value), float(level))])
+                    curves[arm, seed][name] = Curve(*map(list, zip(*crossings, strict=True)))
                 elif metric.startswith("first["):
                     name = metric.removeprefix("first[").rstrip("]")
                     curves[arm, seed][name] = Curve([0], [value])

@@ -1,0 +1,68 @@
+"""The figure of longer training: of runs that differ in their length alone, at their lengths."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.analysis.drawn import draw_own
+from tests.analysis.synthetic import ITERATIONS, write_run
+
+from degradation.analysis import length_figures
+from degradation.analysis.sources import read
+
+LONG = 3 * ITERATIONS
+LONGER = {"schedule": {"iterations": LONG, "milestones": [1260]}}
+
+
+def write(
+    folder: Path, kind: str, depth: int, override: str, error: float | None, **changes: Any
+) -> None:
+    """Two seeds, the second one point worse."""
+    for seed in (0, 1):
+        final = None if error is None else error + seed
+        path = write_run(folder / "made", kind, depth, seed, final, **changes)
+        target = folder / "runs" / f"{kind}-{depth}{override}-s{seed}"
+        target.parent.mkdir(exist_ok=True)
+        path.rename(target)
+
+
+def write_lengths(folder: Path) -> None:
+    override = f"-iterations{LONG}-milestones1260"
+    for kind, error in (("plain", 60.0), ("residual", 50.0)):
+        write(folder, kind, 18, "", error)
+        write(folder, kind, 18, override, error - 20, **LONGER)
+    write(folder, "plain", 110, "", None)
+    write(folder, "plain", 110, override, 80.0, **LONGER)
+
+
+def test_each_depth_has_its_mean_at_each_length(tmp_path: Path) -> None:
+    write_lengths(tmp_path)
+    write(tmp_path, "plain", 18, "-lr0.1", 10.0, optim={"lr": 0.1})  # not of this figure
+    figure = length_figures._error_by_length(read(tmp_path))
+    assert figure
+    lines = [
+        [
+            np.asarray(line.get_ydata()).tolist()
+            for line in axes.lines
+            if line.get_linestyle() == "-"
+        ]
+        for axes in figure.axes
+    ]
+    assert lines[0] == [pytest.approx([60.5, 40.5]), pytest.approx([90, 80.5])]
+    assert lines[1] == [pytest.approx([50.5, 30.5]), []]  # no residual net of 110 layers here
+    ticks = figure.axes[0].get_xticks()
+    assert ticks.tolist() == [ITERATIONS, LONG]
+
+
+def test_redrawing_gives_the_same_bytes(tmp_path: Path) -> None:
+    write_lengths(tmp_path)
+    first = draw_own(length_figures.FIGURES, read(tmp_path), tmp_path)
+    assert first.keys() == {"lengths.png", "lengths.svg"}
+    assert draw_own(length_figures.FIGURES, read(tmp_path), tmp_path) == first
+
+
+def test_runs_of_one_length_are_nothing_to_draw(tmp_path: Path) -> None:
+    write(tmp_path, "plain", 18, "", 60.0)
+    write(tmp_path, "plain", 18, "-lr0.1", 10.0, optim={"lr": 0.1})
+    assert length_figures._error_by_length(read(tmp_path)) is None
