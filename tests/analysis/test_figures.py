@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from tests.analysis.synthetic import write_run, write_study
 
-from degradation.analysis import captions, figures, forming_figures
+from degradation.analysis import captions, error_curves, figures, forming_figures
 from degradation.analysis.curves import Study, StudyError
 from degradation.analysis.estimands import KINDS
 from degradation.analysis.sources import read
@@ -74,7 +74,7 @@ def test_an_arm_that_diverged_before_its_first_evaluation_is_named(tmp_path: Pat
     for seed in (0, 1):
         run = write_run(tmp_path, "plain", 18, seed, None)
         (run / "metrics.jsonl").write_text('{"iteration": 20, "lr": 0.1, "wall_s": 1.0}\n')
-    figure = figures._error_curves(read(tmp_path))
+    figure = error_curves.error_curves(read(tmp_path))
     assert figure
     plain, residual = figure.axes
     assert [text.get_text() for text in plain.texts] == ["18 layers: 2 of 2 diverged"]
@@ -90,7 +90,7 @@ def texts(figure: Figure | None) -> list[str]:
 
 def test_a_poor_study_is_drawn_with_what_it_lacks(tmp_path: Path) -> None:
     one = write_run(tmp_path / "one", "plain", 56, 0, 80.0)
-    heading, *notes = texts(figures._error_curves(read(tmp_path / "one")))
+    heading, *notes = texts(error_curves.error_curves(read(tmp_path / "one")))
     assert heading.startswith("Error curves on CIFAR-10, preset quick\nn = 1 seed;")
     assert notes == ["no run has ended"]  # of the residual nets
     final = figures._final_error(read(tmp_path / "one"))

@@ -1,4 +1,4 @@
-"""The figure of longer training: of runs that differ in their length alone, at their lengths."""
+"""The figures of longer training: of runs that differ in their length alone, at their lengths."""
 
 from pathlib import Path
 from typing import Any
@@ -50,19 +50,53 @@ def test_each_depth_has_its_mean_at_each_length(tmp_path: Path) -> None:
         for axes in figure.axes
     ]
     assert lines[0] == [pytest.approx([60.5, 40.5]), pytest.approx([90, 80.5])]
-    assert lines[1] == [pytest.approx([50.5, 30.5]), []]  # no residual net of 110 layers here
+    assert lines[1] == [pytest.approx([50.5, 30.5])]  # no residual net of 110 layers here
     ticks = figure.axes[0].get_xticks()
     assert ticks.tolist() == [ITERATIONS, LONG]
+
+
+def test_curves_are_those_of_the_longest_training(tmp_path: Path) -> None:
+    write_lengths(tmp_path)
+    figure = length_figures._long_curves(read(tmp_path))
+    assert figure
+    assert figure.get_suptitle().startswith(f"Error curves of {LONG:,} iterations on CIFAR-10")
+    ends = [np.asarray(line.get_ydata())[-1] for line in figure.axes[0].lines[1:]]
+    assert min(ends) == pytest.approx(40.5)  # and not the 60.5 of the shorter runs
+    assert [run.arm for run in length_figures.longest(read(tmp_path)).runs] == [
+        *["plain-18"] * 2, *["plain-110"] * 2, *["residual-18"] * 2
+    ]  # fmt: skip
+
+
+def test_convergence_counts_those_that_did_not_get_there(tmp_path: Path) -> None:
+    write_lengths(tmp_path)
+    for kind, error in (("plain", 72.0), ("residual", 50.0)):
+        write(tmp_path, kind, 34, f"-iterations{LONG}-milestones1260", error, **LONGER)
+    study = read(tmp_path)
+    figure = length_figures._convergence(study)
+    assert figure
+    (axes,) = figure.axes
+    told = [text.get_text() for text in axes.texts]
+    assert told == [f"2 of 2\nnot in {LONG:,}"] * 2  # plain nets of 34 and 110 layers
+    (plain, residual) = [line for line in axes.lines if line.get_linestyle() == "-"]
+    assert np.asarray(plain.get_xdata()) == pytest.approx([18 - 0.8])
+    curves = {run.name: run.curves["train/error_pct"] for run in study.runs}
+    first = [
+        next(i for i, pct in zip(curve.iterations, curve.values, strict=True) if pct <= 70)
+        for seed in (0, 1)
+        for curve in [curves[f"residual-34-iterations{LONG}-milestones1260-s{seed}"]]
+    ]
+    assert np.asarray(residual.get_ydata())[1] == pytest.approx(sum(first) / 2)
 
 
 def test_redrawing_gives_the_same_bytes(tmp_path: Path) -> None:
     write_lengths(tmp_path)
     first = draw_own(length_figures.FIGURES, read(tmp_path), tmp_path)
-    assert first.keys() == {"lengths.png", "lengths.svg"}
+    stems = ("lengths", "long_curves")  # two depths make no figure of how long a depth takes
+    assert first.keys() == {f"{stem}.{form}" for stem in stems for form in ("png", "svg")}
     assert draw_own(length_figures.FIGURES, read(tmp_path), tmp_path) == first
 
 
 def test_runs_of_one_length_are_nothing_to_draw(tmp_path: Path) -> None:
     write(tmp_path, "plain", 18, "", 60.0)
     write(tmp_path, "plain", 18, "-lr0.1", 10.0, optim={"lr": 0.1})
-    assert length_figures._error_by_length(read(tmp_path)) is None
+    assert not any(drawing.draw(read(tmp_path)) for drawing in length_figures.FIGURES)

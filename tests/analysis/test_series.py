@@ -1,6 +1,7 @@
 """What is drawn of runs that end badly, and where the axes of errors begin."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -99,4 +100,11 @@ def test_axes_begin_below_each_run(
         write_run(tmp_path, "plain", 18, seed, final_pct)
     begins = error_axis([read(tmp_path).runs])
     assert (begins.linear, begins.log) == pytest.approx((linear, log))
-    assert begins.is_log == (sum(finals) / 2 < 5)
+    assert begins.is_log == (sum(finals) / 2 + 1.5 < 10)  # the test error
+
+
+def test_images_learnt_by_heart_make_no_logarithmic_axis(tmp_path: Path) -> None:
+    write_run(tmp_path, "plain", 18, 0, 0.1)
+    (run,) = read(tmp_path).runs
+    overfitted = replace(run, last=run.last | {"test/error_pct": 47.0})
+    assert [error_axis([[one]]).is_log for one in (run, overfitted)] == [True, False]

@@ -17,8 +17,10 @@ CLEAN_CURVES = tuple(part + measured.ERROR for part in measured.TRAIN)
 TRAIN_CURVES = (*CLEAN_CURVES, RUNNING)
 TEST_CURVES = tuple(part + measured.ERROR for part in measured.TEST)
 FINAL = {"training": Metric("eval/train_error_pct"), "test": Metric("test/error_pct")}
-LOG_BELOW_PCT = 5.0
-"""A logarithmic error axis once a mean final error is below this: the curves span decades."""
+LOG_BELOW_PCT = 10.0
+"""A logarithmic error axis once an arm's mean test error is below this; a training error alone may
+be next to nothing where few images are learnt by heart, and what matters is higher up.
+"""
 FLOOR_PCT = 0.01
 """Where a logarithmic axis ends at most; lower errors are drawn there."""
 MOST_PANELS = 4
@@ -138,6 +140,7 @@ def error_axis(arms: Iterable[Sequence[RunCurves]]) -> ErrorAxis:
     runs = [run for of_arm in arms for run in of_arm]
     ends = [found for of_arm in arms for m in FINAL.values() if (found := values_of(of_arm, m))]
     means = [float(np.mean(found)) for found in ends]
+    tests = [float(np.mean(found)) for of in arms if (found := values_of(of, FINAL["test"]))]
     keys = {densest(runs, names) for names in (TRAIN_CURVES, TEST_CURVES)}
     drawn = [min(run.curves[key].values) for run in runs for key in keys if key in run.curves]
     lowest = min(means, default=0.0)
@@ -145,5 +148,5 @@ def error_axis(arms: Iterable[Sequence[RunCurves]]) -> ErrorAxis:
     return ErrorAxis(
         max(0.0, 10.0 * math.floor(min(lowest - 5, least) / 10)),
         max(FLOOR_PCT, min(0.7 * lowest, least)),
-        bool(means) and lowest < LOG_BELOW_PCT,
+        min(tests, default=math.inf) < LOG_BELOW_PCT,
     )
