@@ -410,6 +410,9 @@ def test_more_iterations_stretches_the_presets_schedule_and_changes_nothing_else
             milestones=[times * milestone for milestone in base.schedule.milestones],
         )
         assert run == replace(base, schedule=schedule)
+    longest = runs["plain-18-iterations3400-milestones2380-s0"]
+    same = cli.sweep("first_falls", "quick")["plain-18-s0"]
+    assert not identity.differences(config.to_dict(same), config.to_dict(longest))
 
 
 @pytest.fixture
