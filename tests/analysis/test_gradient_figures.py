@@ -12,6 +12,7 @@ from tests.analysis.synthetic import config
 from degradation import records
 from degradation.analysis import gradient_figures
 from degradation.analysis.curves import Study
+from degradation.analysis.series import arms_with
 from degradation.analysis.sources import read
 
 STEMS = ("gradient_ratio", "gradient_heat")
@@ -48,7 +49,7 @@ def test_redrawing_gives_the_same_bytes(study: Study, tmp_path: Path) -> None:
 
 
 def test_heat_is_the_geometric_mean_over_seeds(study: Study) -> None:
-    runs = gradient_figures._arms(study, "")["plain", 18]
+    runs = arms_with(study, gradient_figures.RATIO)["plain", 18]
     iterations, heat = gradient_figures._heat(runs)
     assert iterations == [0, 10, 20]
     assert heat == pytest.approx(np.array([[1.5] * 3, [2.5] * 3, [3.5] * 3]))

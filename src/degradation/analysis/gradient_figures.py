@@ -18,19 +18,11 @@ from degradation.analysis.marks import (
     legend,
     powers_of_ten,
 )
+from degradation.analysis.series import arms_with
 from degradation.analysis.style import VARIANTS, Drawing, palette, title
 
 RATIO = "probe/gradients/first_to_last_output"
 WEIGHT = "probe/gradients/weight/"
-
-
-def _arms(study: Study, variant: str) -> dict[tuple[str, int], list[RunCurves]]:
-    """Runs with gradients on record by kind and depth."""
-    arms: dict[tuple[str, int], list[RunCurves]] = {}
-    for run in study.runs:
-        if run.overrides == variant and run.has_ended and RATIO in run.curves:
-            arms.setdefault((run.kind, run.depth), []).append(run)
-    return arms
 
 
 def _gradient_ratio(study: Study) -> Figure | None:
@@ -46,7 +38,7 @@ def _gradient_ratio(study: Study) -> Figure | None:
         before_and_after(axes, study, RATIO, variant)
         axes.axhline(0, color=palette().line, linewidth=1)
         axes.set_title(VARIANTS.get(variant, variant) if variant else "batch norm")
-        depth_axis(axes, (depth for _, depth in _arms(study, variant)))
+        depth_axis(axes, (depth for _, depth in arms_with(study, RATIO, variant)))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         powers_of_ten(axes.yaxis)
     panels[0].set_ylabel("gradient at the first block / at the last")
@@ -57,7 +49,7 @@ def _gradient_ratio(study: Study) -> Figure | None:
 
 def _gradient_heat(study: Study) -> Figure | None:
     """Norm of each layer's weight gradient over iterations, a panel an arm."""
-    if not (arms := _arms(study, "")):
+    if not (arms := arms_with(study, RATIO)):
         return None
     depths = sorted({depth for _, depth in arms})
     figure = Figure(figsize=(2.3 * len(depths) + 1.6, 5.4), layout="constrained")

@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from degradation.analysis.curves import RunCurves, Study
 from degradation.analysis.estimands import KINDS
 from degradation.analysis.marks import depth_handles, legend
+from degradation.analysis.series import Arms, arms_with
 from degradation.analysis.style import (
     BEFORE,
     MARKERS,
@@ -34,16 +35,12 @@ ROWS = {
     DISTANCE: "distance from identity\n(change / input)",
 }
 
-Arms = dict[tuple[str, int], list[RunCurves]]
-
 
 def _arms(study: Study) -> Arms:
     """Finished runs with lesions on record by kind and depth; arms with overrides stay out."""
-    arms: Arms = {}
-    for run in study.runs:
-        if not run.overrides and INTACT in run.last:
-            arms.setdefault((run.kind, run.depth), []).append(run)
-    return dict(sorted(arms.items()))
+    arms = arms_with(study, INTACT)
+    finished = {arm: [run for run in runs if INTACT in run.last] for arm, runs in arms.items()}
+    return {arm: runs for arm, runs in finished.items() if runs}
 
 
 def series(runs: list[RunCurves], prefix: str) -> dict[int, list[float]]:

@@ -25,6 +25,8 @@ FLOOR_PCT = 0.01
 """Where a logarithmic axis ends at most; lower errors are drawn there."""
 MOST_PANELS = 4
 
+Arms = dict[tuple[str, int], list[RunCurves]]
+
 
 def by_depth(study: Study, kind: str, variant: str = "") -> dict[int, list[RunCurves]]:
     """Ended runs by depth, of the arms with these overrides."""
@@ -32,6 +34,15 @@ def by_depth(study: Study, kind: str, variant: str = "") -> dict[int, list[RunCu
     names = {depth: "-".join(filter(None, (kind, str(depth), variant))) for depth in depths}
     arms = {depth: study.ended(name) for depth, name in names.items()}
     return {depth: runs for depth, runs in arms.items() if runs}
+
+
+def arms_with(study: Study, key: str, variant: str = "") -> Arms:
+    """Ended runs that have `key` on record, by kind and depth, of the arms with these overrides."""
+    arms: Arms = {}
+    for run in study.runs:
+        if run.overrides == variant and run.has_ended and key in run.curves:
+            arms.setdefault((run.kind, run.depth), []).append(run)
+    return arms
 
 
 def shown_at_the_end(study: Study) -> Study:

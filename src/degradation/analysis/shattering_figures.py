@@ -18,6 +18,7 @@ from degradation.analysis.marks import (
     legend,
     ticks_at,
 )
+from degradation.analysis.series import Arms, arms_with
 from degradation.analysis.style import MARKERS, Drawing, colour, kind_colour, palette, title
 
 LAG = "probe/shattering/autocorrelation/"
@@ -25,21 +26,13 @@ SLOPE = "probe/shattering/slope/"
 NEIGHBOURS = f"{LAG}1"
 VARIANTS = {"": "batch norm", "batch_normfalse": "no batch norm"}
 """What an arm's overrides are called; others are not drawn."""
-Arms = dict[tuple[str, int], list[RunCurves]]
-
-
-def _arms(study: Study, variant: str) -> Arms:
-    """Runs that were measured before the first step, by kind and depth."""
-    arms: Arms = {}
-    for run in study.runs:
-        if run.overrides == variant and run.has_ended and NEIGHBOURS in run.curves:
-            arms.setdefault((run.kind, run.depth), []).append(run)
-    return arms
 
 
 def _variants(study: Study) -> dict[str, Arms]:
     """Those that were measured."""
-    return {variant: arms for variant in VARIANTS if (arms := _arms(study, variant))}
+    return {
+        variant: arms for variant in VARIANTS if (arms := arms_with(study, NEIGHBOURS, variant))
+    }
 
 
 def _autocorrelation(study: Study) -> Figure | None:
@@ -111,7 +104,7 @@ def _slopes(study: Study) -> Figure | None:
     the first step.
     """
     shown = _one_seed(study)
-    if not (arms := _arms(shown, "")):
+    if not (arms := arms_with(shown, NEIGHBOURS)):
         return None
     depths = sorted({depth for _, depth in arms})
     figure = Figure(figsize=(2.5 * len(depths) + 0.6, 4.2), layout="constrained")
@@ -133,7 +126,7 @@ def _slopes(study: Study) -> Figure | None:
 
 def _one_seed(study: Study) -> Study:
     """The lowest, with batch norm."""
-    runs = [run for of in _arms(study, "").values() for run in of]
+    runs = [run for of in arms_with(study, NEIGHBOURS).values() for run in of]
     seed = min((run.seed for run in runs), default=None)
     return replace(study, runs=[run for run in runs if run.seed == seed])
 
