@@ -202,6 +202,14 @@ def _iterations(study: Study) -> str:
     return " or ".join(f"{length:,}" for length in lengths)
 
 
+def _is_of_residual_nets(claims: Claims) -> bool:
+    """Whether `quick` claims something about the errors of residual nets by themselves."""
+    return any(
+        arms and all(arm.startswith("residual-") for arm in arms)
+        for arms in summary.arms_by_error(claims, "quick")
+    )
+
+
 def _limits(study: Study, claims: Claims) -> str:
     limits = [_LIMIT_SHAPES] if study.data == "shapes" else []
     is_a_sweep = study.is_of_the_papers_nets or study.data == "shapes"
@@ -209,6 +217,7 @@ def _limits(study: Study, claims: Claims) -> str:
         limit = _LIMITS[study.preset].format(iterations=_iterations(study))
         is_sweep = len({run.depth for run in study.runs}) > 1
         is_about = study.preset == "quick" and summary.judges_errors(claims, "quick") and is_sweep
+        is_about = is_about and not _is_of_residual_nets(claims)
         limits.append(limit + f" {_LIMIT_QUICK_ERRORS}" * is_about)
     fewest = min(len(study.ended(arm)) for arm in study.arms)
     if study.experiment == NO_EXPERIMENT:

@@ -142,7 +142,7 @@ class ErrorAxis:
     linear: float
     log: float
     is_log: bool
-    """Whether the logarithmic one shows more."""
+    """Whether the logarithmic one is to be taken."""
 
 
 def error_axis(arms: Iterable[Sequence[RunCurves]]) -> ErrorAxis:

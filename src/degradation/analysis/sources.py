@@ -66,7 +66,7 @@ def read_records(path: Path) -> Study:
         )
     runs = [_from_record(run, path) for run in found]
     runs = [run for run in runs if run.seed < PILOT_SEEDS] or runs
-    # An arm with overrides is in no claim and is pooled with nothing, so it may differ.
+    # What its overrides change an arm is named for, and it is pooled with no other: it may differ.
     pooled = [run for run in runs if run.arm == f"{run.kind}-{run.depth}"] or runs
     identity = {
         key: _the_one(path, key, {str(_get(run.config, key, path, run.name)) for run in pooled})

@@ -26,8 +26,8 @@ BEFORE = (0, (6, 1.5, 1, 1.5))
 REFERENCE = (0, (1, 2))
 """Chance, floors, milestones: what no run has measured."""
 MARKERS = {
-    2: "h", 4: "p", 8: "<", 14: ">", 18: "o", 20: "o", 32: "s", 34: "s", 44: "^", 56: "D", 110: "v",
-    1202: "P",
+    2: "h", 4: "p", 8: "<", 10: "*", 14: ">", 18: "o", 20: "o", 32: "s", 34: "s", 44: "^", 56: "D",
+    110: "v", 1202: "P",
 }  # fmt: skip
 KIND_MARKERS = {"plain": "s", "residual": "o"}
 VARIANTS = {

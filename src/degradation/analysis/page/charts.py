@@ -39,7 +39,7 @@ DASHES = {"training": "6px,3px", "test": "solid"}
 SYMBOLS = {
     "o": "circle", "s": "square", "^": "triangle-up", "v": "triangle-down", "D": "diamond",
     "P": "cross", "h": "hexagon", "p": "pentagon", "<": "triangle-left", ">": "triangle-right",
-    "X": "x",
+    "*": "star", "X": "x",
 }  # fmt: skip
 """Plotly's names of matplotlib's markers."""
 

@@ -16,7 +16,7 @@ from degradation.records import DIVERGED
 FOUND, SURE = "What was found", "How sure is that?"
 ANSWERS = (SUPPORTED, REFUTED, INCONCLUSIVE, NOT_JUDGED)
 SCALE = (
-    "Preset quick is a laptop's scale: small nets, small images, few steps, nothing converged. "
+    "Preset quick is a laptop's scale: small nets, small images, few steps. "
     "Only preset paper stands beside the paper's numbers."
 )
 
@@ -58,16 +58,25 @@ class _Rise:
 
 
 def judges_errors(claims: Claims, preset: str) -> bool:
-    """Whether a claim is about the errors of arms without overrides, so that curves answer it; or
-    nothing is claimed.
+    """Whether a claim is about the errors of arms without overrides alone, so that their curves
+    answer it; or nothing is claimed.
     """
     return not claims.claims or any(
-        metric.name in ERRORS and arm.count("-") == 1
-        for claim in claims.for_preset(preset)
-        for estimand in claim.estimands
-        for arm, weights in estimand.arms.items()
-        for metric in weights
+        arms and all(arm.count("-") == 1 for arm in arms) for arms in arms_by_error(claims, preset)
     )
+
+
+def arms_by_error(claims: Claims, preset: str) -> list[set[str]]:
+    """Of each claim the arms whose errors it is about."""
+    return [
+        {
+            arm
+            for estimand in claim.estimands
+            for arm, weights in estimand.arms.items()
+            if any(metric.name in ERRORS for metric in weights)
+        }
+        for claim in claims.for_preset(preset)
+    ]
 
 
 def lines(study: Study, claims: Claims, verdicts: Sequence[Verdict]) -> list[Line]:
