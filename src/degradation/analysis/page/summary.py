@@ -67,7 +67,8 @@ def judges_errors(claims: Claims, preset: str) -> bool:
 
 
 def arms_by_error(claims: Claims, preset: str) -> list[set[str]]:
-    """Of each claim the arms whose errors it is about."""
+    """Of each claim the arms whose errors it is about; none where nothing is claimed."""
+    judged = claims.for_preset(preset) if claims.claims else ()
     return [
         {
             arm
@@ -75,7 +76,7 @@ def arms_by_error(claims: Claims, preset: str) -> list[set[str]]:
             for arm, weights in estimand.arms.items()
             if any(metric.name in ERRORS for metric in weights)
         }
-        for claim in claims.for_preset(preset)
+        for claim in judged
     ]
 
 
