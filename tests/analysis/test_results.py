@@ -7,6 +7,7 @@ import pytest
 
 from degradation.analysis import claims, sources
 from degradation.analysis.judge import judge
+from degradation.analysis.page.summary import judges_errors
 from degradation.analysis.verdict_file import content_of
 
 ROOT = Path(__file__).parents[2]
@@ -31,3 +32,14 @@ def test_a_committed_verdict_is_the_judges_of_the_committed_records(study_dir: P
     )
     assert committed["claims"]
     assert json.loads(json.dumps(content["claims"])) == committed["claims"]
+
+
+def test_a_study_opens_with_depth_only_where_a_claim_is_of_unchanged_arms_alone() -> None:
+    opens = {
+        name: judges_errors(claims.load(claims.claims_path(name, ROOT)), "quick")
+        for name in ("depth_sweep", "first_falls", "blocks", "more_iterations", "gradient_flow")
+    }
+    assert opens == {
+        "depth_sweep": True, "first_falls": True,
+        "blocks": False, "more_iterations": False, "gradient_flow": False,
+    }  # fmt: skip
