@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from degradation import cli, config, distributed, named_code, stopping
+from degradation import cli, config, distributed, lines, named_code, stopping
 from degradation.begin import Loader, load_data
 from degradation.studies import listing
 from degradation.train import Turns, in_turns, run
@@ -70,7 +70,7 @@ def _status() -> int:
         return end.code
     except BrokenProcessPool:
         if not stopping.noted():
-            print(f"error: {POOL_ENDED}", file=sys.stderr)
+            lines.say(f"error: {POOL_ENDED}", sys.stderr)  # the others may still be writing
     except Exception:
         if not stopping.noted():  # else it is a pool's way to say that it was ended
             raise
