@@ -177,9 +177,9 @@ FIGURES = (
     Drawing(
         "long_curves",
         "Error curves of the longest training",
-        "As the error curves above, of the runs that were trained the longest: errors of training "
-        "dashed, the others solid; mean over seeds, band from the best seed to the worst; a "
-        "diverged run goes on at 90 %.",
+        "Error over iterations, of the runs that were trained the longest: errors of training "
+        "dashed, the others solid; mean over seeds, band from the best seed to the worst; dotted "
+        "where the rate falls; a diverged run goes on at 90 %.",
         _long_curves,
         shows=longest,
     ),
