@@ -89,6 +89,7 @@ def _error_by_length(study: Study) -> Figure | None:
         axes.set_xlabel("iterations of the whole training")
     plain.set_ylim(bottom=0)
     closer.set_yscale("log")
+    closer.set_ylim(FLOOR_PCT, 130)
     ticks_at(closer.yaxis, [0.01, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100], "{x:g}")
     closer.set_title("Residual, logarithmic")
     plain.set_ylabel("clean training error of the last iterate in %")
@@ -136,7 +137,7 @@ def _convergence(study: Study) -> Figure | None:
     axes.set_yscale("log")
     ticks_at(axes.yaxis, [50, 100, 200, 500, 1000, 2000, 5000, 10_000, 50_000], "{x:,.0f}")
     ticks_at(axes.xaxis, depths)
-    axes.margins(y=0.12)
+    axes.margins(y=0.2)
     axes.set_xlabel("depth (weighted layers)")
     axes.set_ylabel(f"iterations to {LEVEL_PCT} % running training error")
     legend(figure, [of_kind(kind).handle(kind) for kind in KINDS])
@@ -156,8 +157,8 @@ def _crossings(axes: Axes, kind: str, arms: dict[int, list[RunCurves]], apart: f
             end = max(run.iterations for run in runs)
             axes.plot([depth + apart], [end], "^", color=look.colour, markerfacecolor="none")
             axes.annotate(
-                f"{lost} of {len(runs)}\nnot in {end:,}", (depth + apart, end), (0, -8),
-                textcoords="offset points", color=look.colour, fontsize=8, va="top",
+                f"{lost} of {len(runs)}\nnot in {end:,}", (depth + apart, end), (0, 7),
+                textcoords="offset points", color=look.colour, fontsize=8, va="bottom",
                 ha="right" if apart < 0 else "left",
             )  # fmt: skip
     means(axes, found, look, intervals=False)
