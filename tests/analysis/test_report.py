@@ -100,7 +100,8 @@ def test_report_says_what_a_reader_needs(study: Path) -> None:
     text = (study / "REPORT.md").read_text()
     for words in (
         "preset quick, on CIFAR-10", "1 of 3 runs of plain-110 diverged", "![", "torch 2.11.0",
-        "claims of the preset `paper` alone", "| residual-56 | 6.97 |", "| residual-18 |  |",
+        "claimed for longer training, in `more_iterations`",
+        "| residual-56 | 6.97 |", "| residual-18 |  |",
         "here for 600 iterations", "+experiment=depth_sweep preset=quick seed=0,1,2\n",
     ):  # fmt: skip
         assert words in text
