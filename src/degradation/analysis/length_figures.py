@@ -24,7 +24,7 @@ from degradation.analysis.marks import (
 from degradation.analysis.series import FINAL, FLOOR_PCT, by_depth, milestones, samples, values_of
 from degradation.analysis.style import REFERENCE, Drawing, chance, note, palette, title
 
-LENGTH_ALONE = re.compile(r"|(iterations\d+)?(-milestones[\d_]+)?|milestones[\d_]+")
+LENGTH_ALONE = re.compile(r"(iterations\d+)?-?(milestones(none|[\d_]+))?")
 """Overrides that change nothing but how long is trained."""
 LEVEL_PCT = 70
 """Of the running training error: what plain nets of up to 56 layers get to in time."""
@@ -112,21 +112,21 @@ def _lines(axes: Axes, kind: str, lengths: dict[int, Study]) -> None:
 
 def _long_curves(study: Study) -> Figure | None:
     """As the error curves, of the longest training alone."""
-    lengths = by_length(study)
-    if len(lengths) < 2:
+    if len(lengths := by_length(study)) < 2:
         return None
-    return error_curves(lengths[max(lengths)], f"Error curves of {max(lengths):,} iterations")
+    return error_curves(longest(study), f"Error curves of {max(lengths):,} iterations")
 
 
 def _convergence(study: Study) -> Figure | None:
     """Iterations until the running training error is at the level, against depth; on these axes an
     exponential is a straight line.
     """
+    if len(by_length(study)) < 2:
+        return None
     part = longest(study)
     arms = {kind: by_depth(part, kind) for kind in KINDS}
     depths = sorted({depth for of in arms.values() for depth in of})
-    is_measured = any(CROSSING.name in run.curves for run in part.runs)
-    if len(by_length(study)) < 2 or len(depths) < 3 or not is_measured:
+    if len(depths) < 3 or not any(CROSSING.name in run.curves for run in part.runs):
         return None
     figure = Figure(figsize=(7.4, 4.6), layout="constrained")
     axes = figure.subplots()

@@ -42,8 +42,8 @@ VARIANTS = {
     "initfan_in": "He's initial weights",
     "initsmall": "small initial weights",
     "grown_from18": "begun as 18 layers' function",
-    "iterations1020-milestones714": "3 times the iterations",
-    "iterations3400-milestones2380": "10 times the iterations",
+    "iterations1020-milestones714": "1,020 iterations",
+    "iterations3400-milestones2380": "3,400 iterations",
     "shortcutB": "shortcut B: projection\nwhere the size changes",
     "shortcutC": "shortcut C:\nprojection everywhere",
 }
